@@ -1,0 +1,1 @@
+"""Chat models: the protocol, the local engine, servers, and the catalog."""
