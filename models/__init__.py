@@ -1,1 +1,52 @@
 """Chat models: the protocol, the local engine, servers, and the catalog."""
+
+from plait.models._catalog import CATALOG, DEFAULT_MODEL, HubSource, ModelSpec, PackageSource, find_spec
+from plait.models._download import pull, resolve
+from plait.models._http import HTTPModel
+from plait.models._langchain import LangChainModel
+from plait.models._llama import LlamaModel, load_model
+from plait.models._scripted import Reply, ScriptedModel, ScriptedRequest
+from plait.models._store import InstalledModel, Progress, check_gguf, installed, models_folder, remove, verify
+from plait.models._types import (
+    ChatModel,
+    FinishReason,
+    Generation,
+    Grammar,
+    GrammarKind,
+    Message,
+    ToolCall,
+    Usage,
+)
+
+__all__ = [
+    "CATALOG",
+    "DEFAULT_MODEL",
+    "ChatModel",
+    "FinishReason",
+    "Generation",
+    "Grammar",
+    "GrammarKind",
+    "HTTPModel",
+    "HubSource",
+    "InstalledModel",
+    "LangChainModel",
+    "LlamaModel",
+    "Message",
+    "ModelSpec",
+    "PackageSource",
+    "Progress",
+    "Reply",
+    "ScriptedModel",
+    "ScriptedRequest",
+    "ToolCall",
+    "Usage",
+    "check_gguf",
+    "find_spec",
+    "installed",
+    "load_model",
+    "models_folder",
+    "pull",
+    "remove",
+    "resolve",
+    "verify",
+]

@@ -1,1 +1,51 @@
-"""plait."""
+"""Carrying out plans: the agent, the task fetcher, events, approval."""
+
+from plait.orchestrator._events import (
+    AnswerTextWritten,
+    ApprovalGiven,
+    ApprovalRequested,
+    Event,
+    JoinStarted,
+    PlanFinished,
+    PlanStarted,
+    PlanTextWritten,
+    Replanned,
+    RunFinished,
+    RunStarted,
+    TaskFinished,
+    TaskPlanned,
+    TaskStarted,
+)
+from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
+from plait.orchestrator._policy import POLICIES, ApprovalRequest, Approver, PendingCall, Policy
+from plait.orchestrator._run import Run, Timings
+from plait.orchestrator.agent import PLANNERS, Agent
+
+__all__ = [
+    "PLANNERS",
+    "POLICIES",
+    "Agent",
+    "AnswerTextWritten",
+    "ApprovalGiven",
+    "ApprovalRequest",
+    "ApprovalRequested",
+    "Approver",
+    "Event",
+    "Executor",
+    "JoinStarted",
+    "PendingCall",
+    "PlanFinished",
+    "PlanStarted",
+    "PlanTextWritten",
+    "Policy",
+    "Replanned",
+    "Run",
+    "RunFinished",
+    "RunStarted",
+    "TaskFetcher",
+    "TaskFinished",
+    "TaskPlanned",
+    "TaskStarted",
+    "Timings",
+    "call_tool",
+]

@@ -1,1 +1,66 @@
-"""plait."""
+"""Plans: the language they are written in, the planners that write them, and the joiner."""
+
+from plait.planners._compiler import CompilerPlanner
+from plait.planners._context import (
+    Answer,
+    AnswerText,
+    Joiner,
+    JoinerStep,
+    PlanContext,
+    Planner,
+    PlannerStep,
+    PlanText,
+    Replan,
+    Status,
+    TaskOutcome,
+)
+from plait.planners._grammar import plan_grammar, step_grammar
+from plait.planners._joiner import ModelJoiner
+from plait.planners._native import NativePlanner
+from plait.planners._parser import JSONPlanParser, PlanParser, parse_plan
+from plait.planners._plan import (
+    Plan,
+    Ref,
+    Task,
+    Template,
+    Value,
+    make_text,
+    print_value,
+    references,
+    substitute,
+)
+from plait.planners._prompts import PlanExample
+from plait.planners._react import ReactPlanner
+
+__all__ = [
+    "Answer",
+    "AnswerText",
+    "CompilerPlanner",
+    "JSONPlanParser",
+    "Joiner",
+    "JoinerStep",
+    "ModelJoiner",
+    "NativePlanner",
+    "Plan",
+    "PlanContext",
+    "PlanExample",
+    "PlanParser",
+    "PlanText",
+    "Planner",
+    "PlannerStep",
+    "ReactPlanner",
+    "Ref",
+    "Replan",
+    "Status",
+    "Task",
+    "TaskOutcome",
+    "Template",
+    "Value",
+    "make_text",
+    "parse_plan",
+    "plan_grammar",
+    "print_value",
+    "references",
+    "step_grammar",
+    "substitute",
+]

@@ -1,1 +1,43 @@
-"""Tools."""
+"""Tools: functions that a plan may call, and collections of them."""
+
+from plait.tools._langchain import from_langchain, to_langchain
+from plait.tools._tool import Tool, ToolAnnotations, tool
+from plait.tools._toolbox import Toolbox
+from plait.tools._types import (
+    AnyType,
+    ArrayType,
+    BooleanType,
+    EnumType,
+    Field,
+    NumberType,
+    ObjectType,
+    StringType,
+    Type,
+    UnionType,
+    parse_schema,
+    render_type,
+)
+from plait.tools._values import to_jsonable, to_text
+
+__all__ = [
+    "AnyType",
+    "ArrayType",
+    "BooleanType",
+    "EnumType",
+    "Field",
+    "NumberType",
+    "ObjectType",
+    "StringType",
+    "Tool",
+    "ToolAnnotations",
+    "Toolbox",
+    "Type",
+    "UnionType",
+    "from_langchain",
+    "parse_schema",
+    "render_type",
+    "to_jsonable",
+    "to_langchain",
+    "to_text",
+    "tool",
+]

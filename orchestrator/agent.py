@@ -1,0 +1,323 @@
+"""The agent: plan, fetch, join, and again if need be."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from plait.errors import (
+    ApprovalError,
+    ConfigurationError,
+    DeadlineError,
+    DependencyError,
+    PlaitError,
+    PlanError,
+)
+from plait.models import ChatModel, Usage, load_model
+from plait.orchestrator._events import (
+    AnswerTextWritten,
+    Event,
+    JoinStarted,
+    PlanFinished,
+    PlanStarted,
+    PlanTextWritten,
+    Replanned,
+    RunFinished,
+    RunStarted,
+)
+from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
+from plait.orchestrator._policy import Approver, Policy, find_policy
+from plait.orchestrator._run import Run
+from plait.planners import (
+    Answer,
+    AnswerText,
+    CompilerPlanner,
+    Joiner,
+    ModelJoiner,
+    NativePlanner,
+    Plan,
+    PlanContext,
+    PlanExample,
+    Planner,
+    PlanText,
+    ReactPlanner,
+    Replan,
+    Task,
+    TaskOutcome,
+)
+from plait.tools import Toolbox
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+PlannerFactory = Callable[[ChatModel, Toolbox], Planner]
+Emit = Callable[[Event], None]
+PLANNERS = ("compiler", "native", "react")
+
+
+class Agent:
+    """Carries out requests with tools.
+
+    Args:
+        model: a chat model, the name of one in the catalog, or the path of a GGUF file.
+        tools: tools, functions or LangChain tools.
+        planner: ``"compiler"`` (one call writes the whole graph), ``"react"`` or ``"native"``
+            (baselines), or a function of model and toolbox that makes a planner.
+        joiner: decides on answers; the default asks the model where results are no answer yet.
+        examples: worked examples for the compiler's prompt.
+        max_replans: further plans that a run may have when calls fail or results do not suffice.
+        max_concurrency: calls that may run at once; ``None`` is no limit.
+        deadline_s: seconds that a run may take; ``None`` is no limit.
+        policy: which calls wait for an approval: ``"untrusted"`` (those that send or destroy and carry
+            what outsiders wrote), ``"writes"``, ``"all"``, ``"none"``, or a function.
+        approve: is asked about them, once a plan; without it they are declined.
+        executor: carries out a call; the default calls the tool in this process.
+        now: the user's clock.
+
+    Raises:
+        UnknownModelError, ModelFileError, DownloadError: the model cannot be had.
+        ToolDefinitionError, DuplicateToolError: the tools cannot be used.
+        ConfigurationError: an option has an unknown value, or there are no tools.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel | str,
+        tools: Iterable[Any] | Toolbox,
+        *,
+        planner: str | PlannerFactory = "compiler",
+        joiner: Joiner | None = None,
+        examples: Sequence[PlanExample] = (),
+        max_replans: int = 2,
+        max_concurrency: int | None = None,
+        deadline_s: float | None = None,
+        policy: str | Policy = "untrusted",
+        approve: Approver | None = None,
+        executor: Executor = call_tool,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self.toolbox = tools if isinstance(tools, Toolbox) else Toolbox(tools)
+        if not len(self.toolbox):
+            raise ConfigurationError("an agent needs at least one tool; tools is empty")
+        self._policy = find_policy(policy)
+        _check_planner(planner)
+        self.model: ChatModel = load_model(model) if isinstance(model, str) else model
+        self.planner = _make_planner(planner, self.model, self.toolbox, examples, max_replans)
+        self.joiner = joiner or ModelJoiner(self.model, self.toolbox)
+        self._max_concurrency = max_concurrency
+        self._deadline_s = deadline_s
+        self._approve = approve
+        self._executor = executor
+        self._now = now
+
+    async def run(self, query: str) -> Run:
+        """Carry out ``query``.
+
+        A failure of a tool, the planner or the model does not raise: it is in the run, beside what had
+        finished before; see :meth:`Run.raise_for_error`. Cancelling this cancels everything under it.
+        """
+        return await self._run(query, lambda event: None)
+
+    def run_sync(self, query: str) -> Run:
+        """:meth:`run`, for scripts that have no event loop."""
+        return asyncio.run(self.run(query))
+
+    async def stream(self, query: str) -> AsyncIterator[Event]:
+        """The events of a run, as they happen; the last one is :class:`RunFinished`.
+
+        Leaving the iteration early (``aclose``) cancels the run.
+        """
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        running = asyncio.create_task(self._run(query, events.put_nowait))
+        running.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            await running
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    def as_runnable(self) -> Runnable[str, Run]:
+        """A LangChain runnable from a request to a :class:`Run`."""
+        from langchain_core.runnables import RunnableLambda
+
+        return RunnableLambda(self.run_sync, afunc=self.run, name="plait")
+
+    async def aclose(self) -> None:
+        """Release the model."""
+        await self.model.aclose()
+
+    async def __aenter__(self) -> Agent:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _run(self, query: str, emit: Emit) -> Run:
+        """The core loop: plan and fetch, join, and again while another plan is wanted."""
+        run = Run(query)
+        began = time.perf_counter()
+        clock = lambda: time.perf_counter() - began  # noqa: E731
+        emit(RunStarted(clock(), query))
+        feedback = ""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                for round_ in range(self.planner.max_rounds):
+                    decision = await self._plan_and_fetch(run, round_, feedback, clock, emit)
+                    if decision is None:
+                        decision = await self._join(run, round_, clock, emit)
+                    if isinstance(decision, Answer):
+                        run.answer = decision.text
+                        break
+                    feedback = decision.reason
+                    emit(Replanned(clock(), feedback))
+                else:
+                    run.error = PlanError(f"there was no answer after {self.planner.max_rounds} rounds")
+        except PlaitError as error:
+            run.error = error
+        except TimeoutError:
+            run.error = DeadlineError(f"the run did not end within its deadline of {self._deadline_s} s")
+        run.timings.total_s = clock()
+        emit(RunFinished(clock(), run))
+        return run
+
+    async def _plan_and_fetch(
+        self, run: Run, round_: int, feedback: str, clock: Callable[[], float], emit: Emit
+    ) -> Answer | Replan | None:
+        """Plan, and run the tasks as they are planned. ``None``: it is for the joiner to decide."""
+        fetcher = TaskFetcher(
+            self.toolbox,
+            clock=clock,
+            emit=emit,
+            executor=self._executor,
+            max_concurrency=self._max_concurrency,
+            policy=self._policy,
+            approve=self._approve,
+            earlier=run.tasks,
+        )
+        emit(PlanStarted(clock(), round_))
+        planning = _Planning(run, self._context(run, round_, feedback), clock, emit)
+        failure: PlanError | None = None
+        try:
+            await fetcher.run(planning.tasks(self.planner))
+        except PlanError as error:
+            failure = error
+        finally:
+            run.plans.append(Plan(tuple(planning.planned)))
+            run.tasks.extend(fetcher.outcomes)
+            _time_calls(run, fetcher.outcomes)
+        if planning.answer is not None:
+            return planning.answer
+        is_last = round_ + 1 == self.planner.max_rounds
+        if failure is not None:
+            if is_last:
+                raise failure
+            return Replan(f"The last plan was not valid: {failure}")
+        if self.planner.answers:
+            return Replan("")
+        return None if is_last else _mending(run, fetcher.outcomes)
+
+    async def _join(self, run: Run, round_: int, clock: Callable[[], float], emit: Emit) -> Answer | Replan:
+        began = clock()
+        emit(JoinStarted(began))
+        decision: Answer | Replan | None = None
+        async with aclosing(self.joiner.join(self._context(run, round_, ""))) as steps:
+            async for step in steps:
+                if isinstance(step, AnswerText):
+                    emit(AnswerTextWritten(clock(), step.text))
+                elif isinstance(step, Usage):
+                    run.usage += step
+                else:
+                    decision = step
+        run.timings.join_s += clock() - began
+        if decision is None:
+            raise PlanError("the joiner gave neither an answer nor the wish for another plan")
+        return decision
+
+    def _context(self, run: Run, round_: int, feedback: str) -> PlanContext:
+        return PlanContext(
+            query=run.query,
+            now=self._now(),
+            outcomes=tuple(run.tasks),
+            plans=tuple(run.plans),
+            feedback=feedback,
+            rounds_left=self.planner.max_rounds - round_ - 1,
+        )
+
+
+class _Planning:
+    """One round of planning: passes the tasks on and keeps what else the planner says."""
+
+    def __init__(self, run: Run, context: PlanContext, clock: Callable[[], float], emit: Emit) -> None:
+        self._run = run
+        self._context = context
+        self._clock = clock
+        self._emit = emit
+        self.planned: list[Task] = []
+        self.answer: Answer | None = None
+
+    async def tasks(self, planner: Planner) -> AsyncGenerator[Task]:
+        began = self._clock()
+        failure: PlaitError | None = None
+        try:
+            async with aclosing(planner.plan(self._context)) as steps:
+                async for step in steps:
+                    if isinstance(step, Task):
+                        self.planned.append(step)
+                        yield step
+                    elif isinstance(step, PlanText):
+                        self._emit(PlanTextWritten(self._clock(), step.text))
+                    elif isinstance(step, Usage):
+                        self._run.usage += step
+                    else:
+                        self.answer = step
+        except PlaitError as error:
+            failure = error
+            raise
+        finally:
+            self._run.timings.plan_s += self._clock() - began
+            self._emit(PlanFinished(self._clock(), Plan(tuple(self.planned)), failure))
+
+
+def _mending(run: Run, outcomes: Sequence[TaskOutcome]) -> Replan | None:
+    """The wish for another plan, where one could mend what failed in this one."""
+    failed = [o for o in outcomes if not o.ok and not isinstance(o.error, (ApprovalError, DependencyError))]
+    if not failed or (run.replans and not any(o.started_s is not None for o in outcomes)):
+        return None  # all went well; or the last replan found nothing new to call
+    reasons = "; ".join(f"call {o.task.id} ({o.task.tool}) failed: {o.error}" for o in failed)
+    return Replan(reasons)
+
+
+def _time_calls(run: Run, outcomes: Sequence[TaskOutcome]) -> None:
+    starts = [o.started_s for o in outcomes if o.started_s is not None]
+    ends = [o.finished_s for o in outcomes if o.started_s is not None and o.finished_s is not None]
+    if starts and run.timings.first_call_s is None:
+        run.timings.first_call_s = min(starts)
+    if starts and ends:
+        run.timings.calls_s += max(ends) - min(starts)
+
+
+def _check_planner(planner: str | PlannerFactory) -> None:
+    if isinstance(planner, str) and planner not in PLANNERS:
+        raise ConfigurationError(f"there is no planner {planner!r}; choose one of {', '.join(PLANNERS)}")
+
+
+def _make_planner(
+    planner: str | PlannerFactory,
+    model: ChatModel,
+    toolbox: Toolbox,
+    examples: Sequence[PlanExample],
+    max_replans: int,
+) -> Planner:
+    if not isinstance(planner, str):
+        return planner(model, toolbox)
+    if planner == "react":
+        return ReactPlanner(model, toolbox)
+    if planner == "native":
+        return NativePlanner(model, toolbox)
+    return CompilerPlanner(model, toolbox, examples=examples, max_replans=max_replans)

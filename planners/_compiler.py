@@ -1,0 +1,103 @@
+"""The planner of this design: one model call writes the whole graph.
+
+After LLMCompiler (arXiv 2312.04511). Tasks are handed over while the model is still writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from functools import cached_property
+
+from plait.errors import PlanError
+from plait.models import ChatModel, Grammar, Message
+from plait.planners._context import PlanContext, PlannerStep, PlanText
+from plait.planners._grammar import plan_grammar
+from plait.planners._parser import JSONPlanParser, PlanParser
+from plait.planners._prompts import PlanExample, check_examples, plan_instructions, plan_request
+from plait.tools import Toolbox
+
+
+class CompilerPlanner:
+    """Plans all calls at once, as a graph.
+
+    Args:
+        model: writes the plan. If it enforces a grammar, only valid plans can be written.
+        toolbox: the tools that the prompt offers.
+        examples: worked examples for the prompt; those that use other tools are left out.
+        max_replans: how many further plans a run may have.
+        max_tokens: length of one plan.
+    """
+
+    answers = False
+
+    def __init__(
+        self,
+        model: ChatModel,
+        toolbox: Toolbox,
+        *,
+        examples: Sequence[PlanExample] = (),
+        max_replans: int = 2,
+        max_tokens: int = 1024,
+    ) -> None:
+        self._model = model
+        self._toolbox = toolbox
+        self._examples = check_examples(examples, toolbox)
+        self._max_tokens = max_tokens
+        self.max_rounds = 1 + max_replans
+
+    @cached_property
+    def instructions(self) -> str:
+        """The static part of the prompt: the same bytes for every request."""
+        return plan_instructions(self._toolbox, self._examples, as_json=self._as_json)
+
+    @cached_property
+    def _first_grammar(self) -> Grammar:
+        return plan_grammar(self._toolbox)
+
+    @property
+    def _as_json(self) -> bool:
+        return self._model.grammar_kind == "json_schema"
+
+    def messages(self, context: PlanContext) -> list[Message]:
+        """The prompt for ``context``."""
+        return [Message("system", self.instructions), Message("user", plan_request(context))]
+
+    def grammar(self, context: PlanContext) -> Grammar | None:
+        """The grammar for ``context``; ``None`` if the model enforces none.
+
+        Raises:
+            GrammarError: no grammar can be built; the error names the tool.
+        """
+        if self._model.grammar_kind is None:
+            return None
+        if not context.outcomes:
+            return self._first_grammar
+        failed = {o.task.id for o in context.outcomes if not o.ok}
+        return plan_grammar(self._toolbox, first=context.next_number, unavailable=failed)
+
+    async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
+        """Tasks in the order in which the model writes them, each as soon as it is complete."""
+        parser = self._parser(context)
+        generation = self._model.stream(
+            self.messages(context), grammar=self.grammar(context), max_tokens=self._max_tokens
+        )
+        async with aclosing(generation):
+            async for text in generation:
+                yield PlanText(text)
+                for task in parser.feed(text):
+                    yield task
+                if parser.joined:
+                    break
+        yield generation.usage
+        if generation.finish_reason == "length" and not parser.joined:
+            raise PlanError(f"the plan was cut off after {self._max_tokens} tokens")
+        for task in parser.finish():
+            yield task
+
+    def _parser(self, context: PlanContext) -> PlanParser | JSONPlanParser:
+        earlier = [o.task.id for o in context.outcomes if o.ok]
+        if self._as_json:
+            return JSONPlanParser(first=context.next_number, earlier=earlier)
+        signatures = {tool.name: [f.name for f in tool.arguments.fields] for tool in self._toolbox}
+        return PlanParser(signatures, earlier=earlier)

@@ -1,0 +1,130 @@
+"""What planners and joiners are told, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypeAlias
+
+from plait.errors import PlaitError
+from plait.models import Usage
+from plait.planners._plan import Plan, Task
+
+Status = Literal["ok", "failed", "skipped", "declined", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """What became of one task. Times are seconds since the run began, ``None`` where it came to nothing."""
+
+    task: Task
+    """The task as it was planned."""
+    status: Status
+    """``skipped``: a task that it needs did not succeed. ``declined``: not approved."""
+    result: Any = None
+    """What the tool returned, with its type."""
+    error: PlaitError | None = None
+    """Why it did not succeed."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments with results in the place of references; empty if they could not be had."""
+    planned_s: float = 0.0
+    started_s: float | None = None
+    finished_s: float | None = None
+    untrusted: bool = False
+    """Whether outsiders may have written the result: the tool is open-world, or an argument was untrusted."""
+    reused: bool = False
+    """The same call had finished in an earlier plan of the run, so nothing was called."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the call succeeded."""
+        return self.status == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """What a planner or joiner may know of a run."""
+
+    query: str
+    """The user's request, as it was written."""
+    now: datetime
+    """The user's clock."""
+    outcomes: Sequence[TaskOutcome] = ()
+    """What the tasks of the run's earlier plans came to, in order of their numbers."""
+    plans: Sequence[Plan] = ()
+    """The run's plans so far, in order; the last one has just run."""
+    feedback: str = ""
+    """Why another plan is wanted."""
+    rounds_left: int = 0
+    """How many more plans the run may have after this one."""
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next task to be planned."""
+        return max((o.task.id for o in self.outcomes), default=0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlanText:
+    """A piece of what the planner's model writes."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of the run."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """Another plan is wanted."""
+
+    reason: str
+
+
+PlannerStep: TypeAlias = Task | PlanText | Answer | Usage
+JoinerStep: TypeAlias = AnswerText | Answer | Replan | Usage
+
+
+class Planner(Protocol):
+    """Turns a request into tasks, one by one, as they become known."""
+
+    @property
+    def max_rounds(self) -> int:
+        """How often it may be asked in one run."""
+        ...
+
+    @property
+    def answers(self) -> bool:
+        """Whether it says itself when the run is over (react); otherwise a joiner does (compiler)."""
+        ...
+
+    def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
+        """Tasks in order; each refers to earlier ones only.
+
+        An :class:`Answer` says that no further call is needed, and ends the run.
+
+        Raises (on iteration):
+            PlanError: the model wrote no plan. Tasks yielded before it stand.
+            ModelError: the model failed.
+        """
+        ...
+
+
+class Joiner(Protocol):
+    """Decides, when a plan's tasks have ended, whether there is an answer or another plan is needed."""
+
+    def join(self, context: PlanContext) -> AsyncGenerator[JoinerStep]:
+        """Pieces of an answer and the whole :class:`Answer`, or a :class:`Replan`, as the last step."""
+        ...

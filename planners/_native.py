@@ -1,0 +1,91 @@
+"""Baseline: the model's own function calling, as its chat template or its server offers it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from functools import cached_property
+from typing import Any
+
+from plait.models import ChatModel, Message, ToolCall
+from plait.planners._context import Answer, PlanContext, PlannerStep, PlanText
+from plait.planners._plan import Task
+from plait.planners._prompts import describe_now, describe_outcome, native_instructions
+from plait.tools import Toolbox
+
+
+class NativePlanner:
+    """Lets the model call functions by its own convention, several a turn if it knows how to.
+
+    Args:
+        model: a model that was trained to call functions.
+        toolbox: the functions that it is given.
+        max_turns: how many turns with calls a run may have.
+        max_tokens: length of one turn.
+    """
+
+    answers = True
+
+    def __init__(
+        self, model: ChatModel, toolbox: Toolbox, *, max_turns: int = 12, max_tokens: int = 1024
+    ) -> None:
+        self._model = model
+        self._toolbox = toolbox
+        self._max_tokens = max_tokens
+        self.max_rounds = max_turns
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        """Names that function-calling interfaces accept to the tools' own names."""
+        names: dict[str, str] = {}
+        for tool in self._toolbox:
+            stem = re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)[:60]
+            name, n = stem, 2
+            while name in names:
+                name, n = f"{stem}_{n}", n + 1
+            names[name] = tool.name
+        return names
+
+    @cached_property
+    def definitions(self) -> list[dict[str, Any]]:
+        """The toolbox in OpenAI's format."""
+        found = []
+        for name, own in self._names.items():
+            definition = self._toolbox[own].to_openai()
+            found.append({**definition, "function": {**definition["function"], "name": name}})
+        return found
+
+    def messages(self, context: PlanContext) -> list[Message]:
+        """The conversation so far, with calls and results as the model's convention has them."""
+        request = f"{describe_now(context.now)}\n{context.query}"
+        turns = [Message("system", native_instructions()), Message("user", request)]
+        names = {own: name for name, own in self._names.items()}
+        outcomes = {o.task.id: o for o in context.outcomes}
+        for plan in context.plans:
+            batch = [outcomes[task.id] for task in plan]
+            calls = tuple(
+                ToolCall(f"call_{o.task.id}", names.get(o.task.tool, o.task.tool), o.task.arguments)
+                for o in batch
+            )
+            turns.append(Message("assistant", tool_calls=calls))
+            turns += [Message("tool", describe_outcome(o), tool_call_id=f"call_{o.task.id}") for o in batch]
+        if context.feedback:
+            turns.append(Message("user", context.feedback))
+        return turns
+
+    async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
+        """The calls of one turn, or the answer."""
+        generation = self._model.stream(
+            self.messages(context), tools=self.definitions, max_tokens=self._max_tokens
+        )
+        written = ""
+        async with aclosing(generation):
+            async for text in generation:
+                yield PlanText(text)
+                written += text
+        yield generation.usage
+        for number, call in enumerate(generation.tool_calls, context.next_number):
+            yield Task(number, self._names.get(call.name, call.name), dict(call.arguments))
+        if not generation.tool_calls:
+            yield Answer(written.strip())

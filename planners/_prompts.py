@@ -1,0 +1,188 @@
+"""The words that models are given.
+
+What stays the same from request to request comes first and is byte for byte the same, so that its
+prefill can be reused; the clock and the request come last.
+"""
+
+# ruff: noqa: E501  (a line of a prompt is a line)
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from plait.planners._context import PlanContext, TaskOutcome
+from plait.planners._plan import Plan, Ref, Template
+from plait.tools import Tool, to_text
+
+_N_DAYS = 8
+_MAX_RESULT_CHARS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class PlanExample:
+    """A request and its right plan, to be shown to a model."""
+
+    query: str
+    plan: Plan
+
+
+_PLAN_RULES = """\
+You turn a request into a plan: a numbered list of tool calls, one call a line, with join() as the last line.
+
+Rules:
+- Call only the tools below, with their arguments by name. Leave out optional arguments that the request says nothing about.
+- $1 is the result of call 1. Where a call needs the result of an earlier call, write $1, or ${1} inside a longer string; never make up a result.
+- Calls that do not need each other run at the same time; do not make the same call twice.
+- Write dates and times as "YYYY-MM-DD HH:MM", worked out from the current date.
+- Do all that the request asks for and nothing else. If no tool can do it, the plan is just: 1. join()"""
+
+_JSON_RULES = """\
+You turn a request into a plan: a JSON object {"tasks": [{"tool": name, "arguments": {...}}, ...]}, one entry a tool call, in order.
+
+Rules:
+- Call only the tools below, with their arguments by name. Leave out optional arguments that the request says nothing about.
+- "$1" is the result of the first call. Where a call needs the result of an earlier call, write "$1", or ${1} inside a longer string; never make up a result.
+- Calls that do not need each other run at the same time; do not make the same call twice.
+- Write dates and times as "YYYY-MM-DD HH:MM", worked out from the current date.
+- Do all that the request asks for and nothing else. If no tool can do it, the plan is {"tasks": []}."""
+
+_STEP_RULES = """\
+You do what the request asks by calling tools, one at a time. After each call you see its result.
+Answer each turn in one of these two forms:
+
+Thought: what to do next, in one sentence
+1. tool(argument="value")
+
+Thought: why nothing more is to be done
+Answer: the answer to the request
+
+Rules:
+- Call only the tools below, with their arguments by name. Leave out optional arguments that the request says nothing about.
+- $1 is the result of call 1; write $1, or ${1} inside a longer string, to pass a result on.
+- Write dates and times as "YYYY-MM-DD HH:MM", worked out from the current date."""
+
+_NATIVE_RULES = "You do what the request asks by calling the functions you are given."
+
+_JOIN_RULES = """\
+You answer a request from the results of the tool calls that were made for it.
+Use only what the results say. Answer briefly and directly, in the language of the request; do not mention the calls.
+Say plainly what was not done."""
+
+_REPLAN_RULE = """
+If the results are not enough and other calls could help, write Replan: and what is missing. Otherwise write Answer: and the answer."""
+
+
+def plan_instructions(
+    tools: Iterable[Tool], examples: Sequence[PlanExample], *, as_json: bool = False
+) -> str:
+    """The static part of a planner's prompt: rules, tools in the toolbox's order, worked examples."""
+    write = plan_as_json if as_json else str
+    parts = [_JSON_RULES if as_json else _PLAN_RULES, "Tools:\n" + describe_tools(tools)]
+    parts += [f"Request: {e.query}\nPlan:\n{write(e.plan)}" for e in examples]
+    return "\n\n".join(parts)
+
+
+def step_instructions(tools: Iterable[Tool]) -> str:
+    """The static part of the prompt of a planner that makes one call a turn."""
+    return f"{_STEP_RULES}\n\nTools:\n{describe_tools(tools)}"
+
+
+def native_instructions() -> str:
+    """The system prompt of a planner that uses the model's own function calling."""
+    return _NATIVE_RULES
+
+
+def join_instructions(*, may_replan: bool) -> str:
+    """The static part of the joiner's prompt."""
+    return _JOIN_RULES + (_REPLAN_RULE if may_replan else "")
+
+
+def describe_tools(tools: Iterable[Tool]) -> str:
+    """Each tool's signature and description, and what its arguments mean."""
+    lines: list[str] = []
+    for tool in tools:
+        lines.append(f"- {tool.signature}: {_one_line(tool.description)}")
+        lines += [f"    {f.name}: {_one_line(f.description)}" for f in tool.arguments.fields if f.description]
+    return "\n".join(lines)
+
+
+def describe_now(now: datetime) -> str:
+    """The clock and the coming days by name, so that small models need no calendar arithmetic."""
+    days = [now + timedelta(days=i) for i in range(_N_DAYS)]
+    names = ["today", "tomorrow", *(f"{day:%A}" for day in days[2:])]
+    coming = ", ".join(f"{name} {day:%Y-%m-%d}" for name, day in zip(names, days, strict=True))
+    return f"Now: {now:%A %Y-%m-%d %H:%M} ({coming})"
+
+
+def plan_request(context: PlanContext) -> str:
+    """The part of a planner's prompt that changes: the clock, what was done, the request."""
+    parts = [describe_now(context.now)]
+    if context.outcomes:
+        parts += [f"Request: {context.query}", "Done so far:\n" + describe_outcomes(context.outcomes)]
+        parts.append(
+            f"{context.feedback}\nPlan what is still to be done, from call {context.next_number} on. "
+            "Results above can be used; do not repeat calls that succeeded."
+        )
+    else:
+        if context.feedback:
+            parts.append(context.feedback)
+        parts.append(f"Request: {context.query}")
+    return "\n".join([*parts, "Plan:"])
+
+
+def join_request(context: PlanContext) -> str:
+    """The part of the joiner's prompt that changes."""
+    done = (
+        describe_outcomes(context.outcomes) if context.outcomes else "(no tool was called, nothing was done)"
+    )
+    return f"{describe_now(context.now)}\nResults:\n{done}\n\nRequest: {context.query}"
+
+
+def describe_outcomes(outcomes: Iterable[TaskOutcome]) -> str:
+    """Each call and what came of it."""
+    return "\n".join(f"{outcome.task}\n-> {describe_outcome(outcome)}" for outcome in outcomes)
+
+
+def describe_outcome(outcome: TaskOutcome) -> str:
+    """A result or failure as a prompt shows it; a long result is cut, and says by how much."""
+    if not outcome.ok:
+        return f"{outcome.status}: {outcome.error}" if outcome.error else outcome.status
+    text = to_text(outcome.result)
+    if len(text) <= _MAX_RESULT_CHARS:
+        return text or "(empty)"
+    return f"{text[:_MAX_RESULT_CHARS]} [... {len(text) - _MAX_RESULT_CHARS} more characters]"
+
+
+def plan_as_json(plan: Plan) -> str:
+    """The JSON form of a plan whose tasks are numbered from 1."""
+    entries = [
+        {"tool": t.tool, "arguments": {k: _json_value(v) for k, v in t.arguments.items()}} for t in plan
+    ]
+    return json.dumps({"tasks": entries}, ensure_ascii=False)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Ref):
+        return str(value)
+    if isinstance(value, Template):
+        return "".join(p if isinstance(p, str) else f"${{{str(p)[1:]}}}" for p in value.parts)
+    if isinstance(value, dict):
+        return {k: _json_value(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_json_value(v) for v in value]
+    # A text that would read as a reference gets the escape of the JSON form.
+    return value.replace("$", "\\$") if isinstance(value, str) and "$" in value else value
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def check_examples(examples: Iterable[PlanExample], tools: Iterable[Tool]) -> tuple[PlanExample, ...]:
+    """The examples that use only ``tools``: one that shows another tool would teach what is not there."""
+    names = {tool.name for tool in tools}
+    return tuple(e for e in examples if all(task.tool in names for task in e.plan))

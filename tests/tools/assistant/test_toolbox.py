@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from icalendar import Calendar
+
+import plait.tools.assistant
+from plait.errors import ToolArgumentError, ToolCallError
+from plait.tools import Tool, Toolbox
+from plait.tools.assistant import Home, assistant_tools
+
+Put = Callable[[str, str | bytes], Path]
+
+SIGNATURES = {
+    "get_phone_number": "(name: str) -> str",
+    "get_email_address": "(name: str) -> str",
+    "create_calendar_event": (
+        '(title: str, start_date: datetime, end_date?: datetime, location: str = "", '
+        'invitees: list[str] = [], notes: str = "", calendar: str = "") -> str'
+    ),
+    "open_and_get_file_path": "(file_name: str) -> str",
+    "summarize_pdf": "(pdf_path: str) -> str",
+    "create_note": '(name: str, content: str = "", folder: str = "") -> str',
+    "open_note": '(name: str, folder: str = "") -> str',
+    "append_note_content": '(name: str, content: str, folder: str = "") -> str',
+    "create_reminder": (
+        '(name: str, due_date?: datetime, notes: str = "", list_name: str = "", priority: int = 0, '
+        "all_day: bool = false) -> str"
+    ),
+}
+READERS = {"get_phone_number", "get_email_address", "open_and_get_file_path", "summarize_pdf", "open_note"}
+
+
+async def shorten(text: str) -> str:
+    return f"Summary of: {text}"
+
+
+@pytest.fixture
+def tools(home: Home, berlin: ZoneInfo, noon: Callable[[], datetime]) -> dict[str, Tool]:
+    made = assistant_tools(home, summarize=shorten, tz=berlin, now=noon)
+    assert {tool.name for tool in Toolbox(made)} == SIGNATURES.keys()
+    return {tool.name: tool for tool in made}
+
+
+def test_names_arguments_order_and_defaults_are_tiny_agents(tools: dict[str, Tool]) -> None:
+    assert list(tools) == list(SIGNATURES)
+    assert {name: tool.signature.removeprefix(name) for name, tool in tools.items()} == SIGNATURES
+
+
+def test_every_tool_and_every_argument_is_described_in_one_short_line(tools: dict[str, Tool]) -> None:
+    for tool in tools.values():
+        assert "\n" not in tool.description
+        assert len(tool.description) < 80
+        for described in tool.arguments.fields:
+            assert described.description
+            assert len(described.description) < 60
+        assert not tool.degraded
+
+
+def test_annotations_say_what_a_call_does(tools: dict[str, Tool]) -> None:
+    assert {n for n, t in tools.items() if t.annotations.read_only} == READERS
+    assert {n for n, t in tools.items() if t.annotations.destructive is False} == SIGNATURES.keys() - READERS
+    assert {n for n, t in tools.items() if t.annotations.open_world} == {
+        "create_calendar_event",
+        "summarize_pdf",
+    }
+
+
+def test_without_a_summarizer_there_is_no_summary_tool(home: Home) -> None:
+    assert [t.name for t in assistant_tools(home.path)] == [n for n in SIGNATURES if n != "summarize_pdf"]
+    assert not home.path.exists()
+
+
+@pytest.mark.anyio
+async def test_the_tools_work_on_the_files_of_the_home(
+    tools: dict[str, Tool], home: Home, put: Put, make_pdf: Callable[[Sequence[str]], bytes]
+) -> None:
+    async def call(tool: str, /, **arguments: Any) -> Any:
+        return await tools[tool].ainvoke(arguments)
+
+    put(
+        "contacts/a.vcf",
+        "BEGIN:VCARD\nVERSION:4.0\nFN:Sid Hsu\nTEL:555-0101\nEMAIL:sid@example.com\nEND:VCARD\n",
+    )
+    put("documents/report.pdf", make_pdf(["All is well."]))
+    assert await call("get_phone_number", name="Sid") == "555-0101"
+    email = await call("get_email_address", name="Sid")
+    path = await call("open_and_get_file_path", file_name="report")
+    summary = await call("summarize_pdf", pdf_path=path)
+    assert summary == "Summary of: All is well."
+    await call("create_note", name="Report", content=summary, folder="Work")
+    await call("append_note_content", name="Report", content="- sent to Sid")
+    assert await call("open_note", name="report", folder="work") == f"{summary}\n\n- sent to Sid\n"
+    event = await call(
+        "create_calendar_event", title="Review", start_date="2026-11-24T09:00", invitees=[email]
+    )
+    assert event.startswith("Created the event 'Review' on Tue 2026-11-24 09:00")
+    reminder = await call("create_reminder", name="Pay rent", due_date="2026-12-01T08:00:00", all_day=True)
+    assert reminder == "Created the reminder 'Pay rent' due Tue 2026-12-01 in list Reminders"
+    made: Any = Calendar.from_ical((home.calendars / "Calendar.ics").read_bytes()).walk("VEVENT")[0]
+    assert made["ATTENDEE"] == "mailto:sid@example.com"
+    assert made["DTSTART"].dt.utcoffset() == timedelta(hours=1)
+
+
+@pytest.mark.anyio
+async def test_a_failure_is_the_tools_own_word(tools: dict[str, Tool]) -> None:
+    with pytest.raises(ToolCallError, match=r"^No contact matches 'Sid': there are no contacts yet$"):
+        await tools["get_phone_number"].ainvoke({"name": "Sid"})
+    with pytest.raises(ToolArgumentError):
+        await tools["create_reminder"].ainvoke({"name": "x", "due_date": "someday"})
+
+
+def test_public_names_are_sorted_and_exist() -> None:
+    names = plait.tools.assistant.__all__
+    assert names == sorted(names)
+    assert all(hasattr(plait.tools.assistant, name) for name in names)
