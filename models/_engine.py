@@ -49,7 +49,9 @@ class Engine:
         ModelFileError: llama.cpp cannot load the file.
     """
 
-    def __init__(self, path: Path, *, context_length: int | None = None, n_threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, context_length: int | None = None, n_threads: int | None = None
+    ) -> None:
         self._lib = lib = _llama_cpp()
         self.path = path
         model_options = lib.llama_model_default_params()
@@ -58,7 +60,8 @@ class Engine:
         self._model = lib.llama_model_load_from_file(os.fsencode(path), model_options)
         if not self._model:
             raise ModelFileError(
-                f"llama.cpp cannot load {path}: {_reported()}; fetch the file again, or another one", model=str(path)
+                f"llama.cpp cannot load {path}: {_reported()}; fetch the file again, or another one",
+                model=str(path),
             )
         self.vocab = lib.llama_model_get_vocab(self._model)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self.vocab)
@@ -123,7 +126,9 @@ class Engine:
         size = len(data) + 16
         while True:
             tokens = (ctypes.c_int32 * size)()
-            n = self._lib.llama_tokenize(self.vocab, data, len(data), tokens, size, self._adds_bos(text), True)
+            n = self._lib.llama_tokenize(
+                self.vocab, data, len(data), tokens, size, self._adds_bos(text), True
+            )
             if n >= 0:
                 return list(tokens[:n])
             size = -n
@@ -154,7 +159,9 @@ class Engine:
             How many tokens were found in the cache, and whether it was cancelled on the way.
         """
         self._current = best = max(self._sequences, key=lambda s: (_common(s.tokens, tokens), -s.used_at))
-        n_common = min(_common(best.tokens, tokens), len(tokens) - 1)  # the last token is needed for its logits
+        n_common = min(
+            _common(best.tokens, tokens), len(tokens) - 1
+        )  # the last token is needed for its logits
         if n_common == 0:
             self._current = best = min(self._sequences, key=lambda s: (len(s.tokens) > 0, s.used_at))
         self._clock += 1
@@ -181,7 +188,9 @@ class Engine:
         status = self._lib.llama_decode(self._context, batch)
         if status != 0:
             self._truncate(current, 0)
-            raise ModelError(f"llama.cpp could not decode (status {status}): {_reported()}", model=self.path.name)
+            raise ModelError(
+                f"llama.cpp could not decode (status {status}): {_reported()}", model=self.path.name
+            )
         current.tokens.extend(tokens)
 
     def logits(self) -> npt.NDArray[np.float32]:

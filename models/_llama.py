@@ -257,7 +257,11 @@ class _Decoding:
                 self._consume(token)
                 new = [token, *self._forced(self._max_tokens - usage.completion_tokens - 1)]
         if reason != "cancelled":
-            tail = "" if self._stop.found else self._stop.feed(self._text.decode(b"", final=True)) + self._stop.flush()
+            tail = (
+                ""
+                if self._stop.found
+                else self._stop.feed(self._text.decode(b"", final=True)) + self._stop.flush()
+            )
             if tail:
                 put(tail)
         generation.finish_reason = reason  # type: ignore[assignment]
