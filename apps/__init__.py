@@ -1,1 +1,1 @@
-"""plait."""
+"""The applications: the command line, and what it is made of."""

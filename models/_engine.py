@@ -194,7 +194,7 @@ class Engine:
         current.tokens.extend(tokens)
 
     def logits(self) -> npt.NDArray[np.float32]:
-        """A view of the logits after the last token decoded, shape (n_vocab,); valid until the next decode."""
+        """The logits after the last token, shape (n_vocab,): a view that the next decode overwrites."""
         pointer = self._lib.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
 

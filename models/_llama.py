@@ -179,7 +179,7 @@ class LlamaModel:
 
     @cached_property
     def _token_table(self) -> Any:
-        """llguidance's view of the vocabulary; takes up to a second to build, once."""
+        """The vocabulary as llguidance sees it; takes up to a second to build, once."""
         try:
             from llguidance.llamacpp import lltokenizer_from_vocab
         except ImportError as error:

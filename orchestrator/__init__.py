@@ -19,6 +19,7 @@ from plait.orchestrator._events import (
 from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
 from plait.orchestrator._policy import POLICIES, ApprovalRequest, Approver, PendingCall, Policy
 from plait.orchestrator._run import Run, Timings
+from plait.orchestrator._summarizer import Summarizer
 from plait.orchestrator.agent import PLANNERS, Agent
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Run",
     "RunFinished",
     "RunStarted",
+    "Summarizer",
     "TaskFetcher",
     "TaskFinished",
     "TaskPlanned",

@@ -1,7 +1,8 @@
 """The task fetcher: starts every task the moment its last input exists.
 
-Event-driven, in one task group: it moves only when the planner hands over a task or a call ends, and
-what that makes ready starts in the same step. The work for a task is proportional to its references.
+Event-driven, in one task group: it moves only when the planner hands over a task, a call ends or an
+approval is given, and what that makes ready starts in the same step. The work for a task is
+proportional to its references.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from plait.errors import (
     ApprovalError,
+    ConfigurationError,
     DependencyError,
     PlaitError,
+    PlanError,
     ReferenceValueError,
+    ToolCallError,
     ToolError,
     UnknownToolError,
 )
@@ -32,7 +36,7 @@ from plait.orchestrator._events import (
 )
 from plait.orchestrator._policy import ApprovalRequest, Approver, PendingCall, Policy, ask_for_none
 from plait.planners import Plan, Ref, Status, Task, TaskOutcome, substitute
-from plait.tools import Tool, Toolbox, to_jsonable, to_text
+from plait.tools import Tool, Toolbox, to_text
 
 Executor: TypeAlias = Callable[[Tool, Mapping[str, Any]], Awaitable[Any]]
 """Carries out one call; raises ToolError where it fails."""
@@ -47,15 +51,22 @@ async def call_tool(tool: Tool, arguments: Mapping[str, Any]) -> Any:
 class _Node:
     task: Task
     tool: Tool | None
-    planned_s: float
     needs: frozenset[int]
+    planned_s: float
     missing: int = 0
+    """How many of the results that it needs do not exist yet."""
     dependents: list[_Node] = field(default_factory=list)
-    arguments: Mapping[str, Any] = field(default_factory=dict)
     untrusted: bool = False
-    approved: bool = False
+    """An argument carries what outsiders may have written."""
+    gated: bool = False
+    """It must not be called before it is approved."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     started_s: float | None = None
     done: bool = False
+
+    @property
+    def result_is_untrusted(self) -> bool:
+        return self.untrusted or (self.tool is not None and self.tool.annotations.open_world is True)
 
 
 class TaskFetcher:
@@ -71,6 +82,11 @@ class TaskFetcher:
         approve: who is asked; where nobody is, what needs an approval is declined.
         earlier: outcomes of the run's earlier plans. Tasks may refer to them, and a call that had
             finished with the same arguments is not made again.
+        untrusted_plan: the planner has read what outsiders wrote, so that whatever it writes into an
+            argument counts as untrusted.
+
+    Raises:
+        ConfigurationError: a limit that lets nothing run.
     """
 
     def __init__(
@@ -84,7 +100,10 @@ class TaskFetcher:
         policy: Policy = ask_for_none,
         approve: Approver | None = None,
         earlier: Iterable[TaskOutcome] = (),
+        untrusted_plan: bool = False,
     ) -> None:
+        if max_concurrency is not None and max_concurrency < 1:
+            raise ConfigurationError(f"max_concurrency is {max_concurrency}; give 1 or more, or None")
         self._toolbox = toolbox
         self._clock = clock
         self._emit = emit
@@ -92,109 +111,159 @@ class TaskFetcher:
         self._max_concurrency = max_concurrency
         self._policy = policy
         self._approve = approve
+        self._untrusted_plan = untrusted_plan
         self._outcomes = {outcome.task.id: outcome for outcome in earlier}
-        self._finished_calls = {
-            _call_key(o.task.tool, o.arguments): o
-            for o in self._outcomes.values()
-            if o.status in ("ok", "failed")
-        }
+        self._finished_calls = _finished_calls(self._outcomes.values())
         self._nodes: dict[int, _Node] = {}
-        self._queue: deque[_Node] = deque()
-        self._tool_queues: dict[str, deque[_Node]] = defaultdict(deque)
-        self._running_of: dict[str, int] = defaultdict(int)
-        self._held: list[_Node] = []
         self._ready: deque[_Node] = deque()
-        self._draining = False
+        """To be looked at: newly planned, or a result that they need has come or will never come."""
+        self._queue: deque[_Node] = deque()
+        """To be called as soon as the limits allow it."""
+        self._tool_queues: dict[str, deque[_Node]] = defaultdict(deque)
+        """Those of the queue whose tool is at its own limit."""
+        self._held: list[_Node] = []
+        """To be called if they are approved."""
         self._n_running = 0
+        self._running_of: dict[str, int] = defaultdict(int)
         self._planning = True
-        self._asking = False
+        self._all_ended = asyncio.Event()
+        self._stopped_by: BaseException | None = None
         self._group = asyncio.TaskGroup()
 
     @property
     def outcomes(self) -> list[TaskOutcome]:
         """What the tasks of this plan came to so far, by number."""
-        return [self._outcomes[k] for k in sorted(self._nodes) if k in self._outcomes]
+        return [self._outcomes[k] for k in sorted(self._nodes) if self._nodes[k].done]
 
     async def run(self, tasks: AsyncGenerator[Task]) -> None:
         """Run the tasks as they come; ends when all have ended.
 
         What ``tasks`` raises is raised when the tasks before it have ended. Cancelling this cancels
         every call under it, and what had not ended is recorded as cancelled.
+
+        Raises:
+            PlaitError: the planner's; or two tasks have one number (PlanError).
         """
-        failure: PlaitError | None = None
+        planner_error: PlaitError | None = None
         try:
             async with self._group:
                 try:
-                    async with aclosing(tasks):
-                        async for task in tasks:
-                            self._add(task)
-                except PlaitError as error:
-                    failure = error
-                self._planning = False
-                self._ask_if_idle()
-        except asyncio.CancelledError:
-            self._record_cancelled()
-            raise
-        except (
-            BaseExceptionGroup
-        ) as group:  # not a tool's failure: a bug in the planner, executor or approver
-            self._record_cancelled()
-            raise group.exceptions[0] from None
+                    planner_error = await self._take(tasks)
+                    self._planning = False
+                    self._advance()
+                    await self._all_ended.wait()
+                except BaseException as error:
+                    self._stop(error)
+                    raise
+        except BaseExceptionGroup:
+            pass  # a bug in the planner, executor or approver; the first exception is raised below
+        finally:
+            for node in self._nodes.values():
+                if not node.done:
+                    self._end(node, "cancelled")
+        failure = planner_error if self._stopped_by is None else self._stopped_by
         if failure is not None:
             raise failure
 
-    def _add(self, task: Task) -> None:
-        now = self._clock()
-        self._emit(TaskPlanned(now, task))
-        tool = self._toolbox.get(task.tool)
-        node = _Node(task, tool, now, task.dependencies)
-        for k in node.needs:
-            dependency = self._nodes.get(k)
-            if dependency is not None and not dependency.done:
-                dependency.dependents.append(node)
-                node.missing += 1
-            elif k not in self._outcomes:
-                self._nodes[task.id] = node
-                self._end(
-                    node, "failed", error=ReferenceValueError(f"${k} is not an earlier task", task=task.id)
-                )
-                return
-        self._nodes[task.id] = node
-        if node.missing == 0:
-            self._become_ready(node)
+    async def _take(self, tasks: AsyncGenerator[Task]) -> PlaitError | None:
+        """Add the tasks as they come; gives back what ended the planning early."""
+        async with aclosing(tasks):
+            while True:
+                try:
+                    task = await anext(tasks)
+                except StopAsyncIteration:
+                    return None
+                except PlaitError as error:
+                    return error
+                if task.id in self._nodes or task.id in self._outcomes:
+                    return PlanError(f"two tasks of the run have the number {task.id}", line=str(task))
+                self._add(task)
+                await asyncio.sleep(0)  # tasks that come all at once must not hold up those that are ready
 
-    def _become_ready(self, node: _Node) -> None:
-        """All inputs exist: fill them in, and start, queue or hold the call."""
+    def _stop(self, error: BaseException) -> None:
+        """Start nothing any more; the first reason is the one that counts."""
+        if self._stopped_by is None:
+            self._stopped_by = error
+
+    def _add(self, task: Task) -> None:
+        node = _Node(task, self._toolbox.get(task.tool), task.dependencies, self._clock())
+        self._emit(TaskPlanned(node.planned_s, task))
+        node.untrusted = self._untrusted_plan
+        for k in node.needs:
+            source = self._nodes.get(k)
+            if source is None or source.done:
+                node.untrusted |= k in self._outcomes and self._outcomes[k].untrusted
+            else:
+                source.dependents.append(node)
+                node.missing += 1
+                node.untrusted |= source.result_is_untrusted
+        node.gated = node.tool is not None and self._policy(node.tool, node.untrusted)
+        self._nodes[task.id] = node
+        self._ready.append(node)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Let everything move that can; where nothing can, ask about what waits for an approval."""
+        if self._stopped_by is not None:
+            return
+        self._settle()
+        while self._queue and (self._max_concurrency is None or self._n_running < self._max_concurrency):
+            self._start(self._queue.popleft())
+        if not (self._planning or self._n_running):
+            if self._held:
+                self._group.create_task(self._ask())
+            else:
+                self._all_ended.set()
+
+    def _settle(self) -> None:
+        while self._ready:
+            node = self._ready.popleft()
+            error = None if node.done else self._obstacle(node)
+            if error is not None:
+                self._end(node, "skipped" if isinstance(error, DependencyError) else "failed", error=error)
+            elif not (node.done or node.missing):
+                self._prepare(node)
+
+    def _obstacle(self, node: _Node) -> PlaitError | None:
+        """Why the task can never run, if so."""
         task = node.task
         if node.tool is None:
-            self._end(node, "failed", error=self._unknown(task))
-            return
+            return self._unknown(task)
         for k in node.needs:
-            if not self._outcomes[k].ok:
-                self._end(node, "skipped", error=self._dependency_error(task, self._outcomes[k]))
-                return
-            node.untrusted = node.untrusted or self._outcomes[k].untrusted
+            outcome = self._outcomes.get(k)
+            if outcome is not None and not outcome.ok:
+                return _dependency_error(task, outcome)
+            if outcome is None and (k == task.id or k not in self._nodes):
+                return ReferenceValueError(f"${k} is not an earlier task", task=task.id)
+        return None
+
+    def _prepare(self, node: _Node) -> None:
+        """All inputs exist: fill them in, and queue or hold the call."""
         try:
-            node.arguments = substitute(task.arguments, self._result_of, to_text)
+            node.arguments = substitute(node.task.arguments, self._result_of, _text_of)
         except ReferenceValueError as error:
-            error.task = task.id
+            error.task = node.task.id
             self._end(node, "failed", error=error)
             return
-        if self._finished_calls:
-            before = self._finished_calls.get(_call_key(task.tool, node.arguments))
-            if before is not None:
-                self._end(node, before.status, result=before.result, error=before.error, reused=True)
-                return
-        if self._policy(node.tool, node.untrusted) and not node.approved:
+        before = self._finished_before(node)
+        if before is not None:
+            node.untrusted |= before.untrusted
+            self._end(node, before.status, result=before.result, error=before.error, reused=True)
+        elif node.gated:
             self._held.append(node)
-            self._ask_if_idle()
-            return
-        self._start(node, node.tool)
-
-    def _start(self, node: _Node, tool: Tool) -> None:
-        if self._max_concurrency is not None and self._n_running >= self._max_concurrency:
+        else:
             self._queue.append(node)
-        elif tool.max_concurrency is not None and self._running_of[tool.name] >= tool.max_concurrency:
+
+    def _finished_before(self, node: _Node) -> TaskOutcome | None:
+        if not self._finished_calls:
+            return None
+        key = _call_key(node.task.tool, node.arguments)
+        return self._finished_calls.get(key) if key is not None else None
+
+    def _start(self, node: _Node) -> None:
+        tool = node.tool
+        assert tool is not None
+        if tool.max_concurrency is not None and self._running_of[tool.name] >= tool.max_concurrency:
             self._tool_queues[tool.name].append(node)
         else:
             self._n_running += 1
@@ -202,28 +271,32 @@ class TaskFetcher:
             self._group.create_task(self._execute(node, tool))
 
     async def _execute(self, node: _Node, tool: Tool) -> None:
-        node.started_s = self._clock()
-        self._emit(TaskStarted(node.started_s, node.task, node.arguments))
-        result: Any = None
-        failure: ToolError | None = None
         try:
-            result = await self._executor(tool, node.arguments)
-        except ToolError as error:
-            failure = error
-        self._n_running -= 1
-        self._running_of[tool.name] -= 1
-        self._end(node, "failed" if failure else "ok", result=result, error=failure)
-        self._start_queued(tool)
+            node.started_s = self._clock()
+            self._emit(TaskStarted(node.started_s, node.task, node.arguments))
+            result, failure = await self._call(tool, node.arguments)
+            self._n_running -= 1
+            self._running_of[tool.name] -= 1
+            self._end(node, "failed" if failure else "ok", result=result, error=failure)
+            waiting = self._tool_queues.get(tool.name)
+            if waiting:
+                self._queue.appendleft(waiting.popleft())
+            self._advance()
+        except BaseException as error:
+            self._stop(error)
+            raise
 
-    def _start_queued(self, tool: Tool) -> None:
-        waiting = self._tool_queues.get(tool.name)
-        if waiting:
-            self._queue.appendleft(waiting.popleft())
-        while self._queue and (self._max_concurrency is None or self._n_running < self._max_concurrency):
-            node = self._queue.popleft()
-            if node.tool is not None:
-                self._start(node, node.tool)
-        self._ask_if_idle()
+    async def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Any, ToolError | None]:
+        try:
+            return await self._executor(tool, arguments), None
+        except ToolError as error:
+            return None, error
+        except asyncio.CancelledError as error:
+            if self._stopped_by is not None:
+                raise
+            failure = ToolCallError(f"{tool.name} failed: it cancelled itself", tool=tool.name)
+            failure.__cause__ = error
+            return None, failure
 
     def _end(
         self,
@@ -234,7 +307,7 @@ class TaskFetcher:
         error: PlaitError | None = None,
         reused: bool = False,
     ) -> None:
-        """Record an outcome and pass it on; a failure fails all that depend on it, without recursion."""
+        """Record an outcome, and line up the tasks that it makes ready or impossible."""
         now = self._clock()
         node.done = True
         outcome = TaskOutcome(
@@ -246,84 +319,70 @@ class TaskFetcher:
             planned_s=node.planned_s,
             started_s=node.started_s,
             finished_s=now,
-            untrusted=node.untrusted or (node.tool is not None and node.tool.annotations.open_world is True),
+            untrusted=node.result_is_untrusted,
             reused=reused,
         )
         self._outcomes[node.task.id] = outcome
         self._emit(TaskFinished(now, outcome))
-        self._ready.extend(self._released_by(node))
-        if self._draining:
-            return
-        self._draining = True
-        while self._ready:
-            self._become_ready(self._ready.popleft())
-        self._draining = False
-
-    def _released_by(self, node: _Node) -> Iterable[_Node]:
         for dependent in node.dependents:
             dependent.missing -= 1
-            if dependent.missing == 0 and not dependent.done:
-                yield dependent
+            if not dependent.missing or not outcome.ok:
+                self._ready.append(dependent)
 
     def _result_of(self, ref: Ref) -> Any:
         value = self._outcomes[ref.task].result
         for step in ref.path:
-            value = _reach(value, step, ref)
+            with _reading(str(ref)):
+                value = _reach(value, step, ref)
         return value
 
-    def _ask_if_idle(self) -> None:
-        """When nothing else can run, ask once about everything that waits."""
-        if self._held and not (self._planning or self._asking or self._n_running or self._queue):
-            self._asking = True
-            self._group.create_task(self._ask())
-
     async def _ask(self) -> None:
-        held, self._held = self._held, []
-        pending = {node.task.id: node for node in [*held, *self._waiting_on(held)]}
-        calls = tuple(self._pending(pending[k]) for k in sorted(pending))
-        request = ApprovalRequest(Plan(tuple(n.task for n in self._nodes.values())), calls)
-        self._emit(ApprovalRequested(self._clock(), request))
-        answer = await self._approve(request) if self._approve is not None else False
-        approved = frozenset(pending) if answer is True else frozenset(answer or ()) & frozenset(pending)
-        self._emit(ApprovalGiven(self._clock(), approved))
-        for k in approved:
-            pending[k].approved = True
-        self._asking = False
-        for node in held:
-            if node.approved:
-                self._become_ready(node)
-            else:
-                self._end(node, "declined", error=self._declined(node))
-        for k, node in pending.items():
-            if k not in approved and not node.done:
-                self._end(node, "declined", error=self._declined(node))
-        self._ask_if_idle()
+        """Ask once about all calls that wait for an approval now or will when others have been made."""
+        try:
+            held, self._held = self._held, []
+            pending = {k: self._nodes[k] for k in sorted(self._nodes) if self._is_pending(self._nodes[k])}
+            calls = tuple(self._pending_call(node) for node in pending.values())
+            request = ApprovalRequest(Plan(tuple(node.task for node in self._nodes.values())), calls)
+            self._emit(ApprovalRequested(self._clock(), request))
+            approved = await self._approved(request)
+            self._emit(ApprovalGiven(self._clock(), approved))
+            for k, node in pending.items():
+                if k in approved:
+                    node.gated = False
+                elif not node.done:
+                    self._end(node, "declined", error=self._declined(node))
+                    self._settle()
+            self._queue.extend(node for node in held if not node.done)
+            self._advance()
+        except BaseException as error:
+            self._stop(error)
+            raise
 
-    def _waiting_on(self, held: list[_Node]) -> list[_Node]:
-        """Later calls that will need an approval, too, found by following results."""
-        found: dict[int, _Node] = {}
-        seen: dict[int, bool] = {}
-        front = deque((node, node.untrusted or _is_open(node)) for node in held)
-        while front:
-            node, untrusted = front.popleft()
-            for dependent in node.dependents:
-                if seen.get(dependent.task.id, False) or (dependent.task.id in seen and not untrusted):
-                    continue
-                seen[dependent.task.id] = untrusted
-                dependent.untrusted = dependent.untrusted or untrusted
-                if dependent.tool is not None and self._policy(dependent.tool, dependent.untrusted):
-                    found[dependent.task.id] = dependent
-                front.append((dependent, dependent.untrusted or _is_open(dependent)))
-        return list(found.values())
+    async def _approved(self, request: ApprovalRequest) -> frozenset[int]:
+        asked = frozenset(call.task.id for call in request.calls)
+        if self._approve is None:
+            return frozenset()
+        try:
+            answer = await self._approve(request)
+        except asyncio.CancelledError:
+            if self._stopped_by is not None:
+                raise
+            answer = False  # the question was withdrawn: a dialog closed, a connection lost
+        return asked if answer is True else asked & frozenset(answer or ())
 
-    def _pending(self, node: _Node) -> PendingCall:
+    def _is_pending(self, node: _Node) -> bool:
+        return node.gated and not node.done
+
+    def _pending_call(self, node: _Node) -> PendingCall:
+        assert node.tool is not None
         arguments = node.arguments or substitute(node.task.arguments, self._result_or_ref, _text_or_ref)
-        tool = node.tool or self._toolbox[node.task.tool]
-        return PendingCall(node.task, tool, arguments, node.untrusted)
+        return PendingCall(node.task, node.tool, arguments, node.untrusted)
 
     def _result_or_ref(self, ref: Ref) -> Any:
-        known = self._outcomes.get(ref.task)
-        return self._result_of(ref) if known is not None and known.ok else ref
+        try:
+            return self._result_of(ref) if ref.task in self._outcomes else ref
+        except ReferenceValueError:
+            return ref
 
     def _declined(self, node: _Node) -> ApprovalError:
         if self._approve is None:
@@ -332,14 +391,6 @@ class TaskFetcher:
             why = "was declined"
         return ApprovalError(f"{node.task.tool} {why}", task=node.task.id)
 
-    def _dependency_error(self, task: Task, cause: TaskOutcome) -> DependencyError:
-        error = DependencyError(
-            f"{task.tool} was not called because task {cause.task.id} ({cause.task.tool}) did not succeed",
-            task=task.id,
-        )
-        error.__cause__ = cause.error
-        return error
-
     def _unknown(self, task: Task) -> UnknownToolError:
         try:
             self._toolbox[task.tool]
@@ -347,33 +398,45 @@ class TaskFetcher:
             return error
         raise AssertionError(task.tool)
 
-    def _record_cancelled(self) -> None:
-        for node in self._nodes.values():
-            if not node.done:
-                node.done = True
-                outcome = TaskOutcome(
-                    node.task,
-                    "cancelled",
-                    arguments=node.arguments,
-                    planned_s=node.planned_s,
-                    started_s=node.started_s,
-                    finished_s=self._clock() if node.started_s is not None else None,
-                )
-                self._outcomes[node.task.id] = outcome
-                self._emit(TaskFinished(self._clock(), outcome))
+
+def _dependency_error(task: Task, cause: TaskOutcome) -> DependencyError:
+    """Its cause is what failed first, not the chain of those that were skipped for it."""
+    error = DependencyError(
+        f"{task.tool} was not called because task {cause.task.id} ({cause.task.tool}) did not succeed",
+        task=task.id,
+    )
+    error.__cause__ = cause.error.__cause__ if isinstance(cause.error, DependencyError) else cause.error
+    return error
 
 
-def _is_open(node: _Node) -> bool:
-    return node.tool is not None and node.tool.annotations.open_world is True
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Results bring code of their own (properties, ``__repr__``); what it raises fails who reads them."""
+    try:
+        yield
+    except ReferenceValueError:
+        raise
+    except Exception as error:
+        raise ReferenceValueError(f"{what} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _text_of(value: Any) -> str:
+    with _reading(f"the text of a result of type {type(value).__name__}"):
+        return to_text(value)
 
 
 def _text_or_ref(value: Any) -> str:
-    return f"${{{str(value)[1:]}}}" if isinstance(value, Ref) else to_text(value)
+    if isinstance(value, Ref):
+        return f"${{{str(value)[1:]}}}"
+    try:
+        return _text_of(value)
+    except ReferenceValueError as error:
+        return f"({error})"
 
 
 def _reach(value: Any, step: str | int, ref: Ref) -> Any:
     """The field or item ``step`` of ``value``."""
-    if isinstance(step, int) and isinstance(value, (list, tuple, str)):
+    if isinstance(step, int) and isinstance(value, Sequence):
         if -len(value) <= step < len(value):
             return value[step]
         raise ReferenceValueError(f"{ref}: there is no item {step} in a result of {len(value)} items")
@@ -389,5 +452,20 @@ def _reach(value: Any, step: str | int, ref: Ref) -> Any:
     raise ReferenceValueError(f"{ref}: the result is {type(value).__name__}, which has no {step!r}")
 
 
-def _call_key(tool: str, arguments: Mapping[str, Any]) -> str:
-    return json.dumps([tool, to_jsonable(arguments)], sort_keys=True)
+def _finished_calls(outcomes: Iterable[TaskOutcome]) -> dict[str, TaskOutcome]:
+    """The calls that were made and ended by themselves, by their keys."""
+    made = (o for o in outcomes if o.started_s is not None and o.status in ("ok", "failed"))
+    keyed = ((_call_key(o.task.tool, o.arguments), o) for o in made)
+    return {key: outcome for key, outcome in keyed if key is not None}
+
+
+def _call_key(tool: str, arguments: Mapping[str, Any]) -> str | None:
+    """The same for the same call; what has no JSON form counts by identity. ``None``: like no other."""
+    from pydantic_core import to_jsonable_python
+
+    try:
+        with _reading("an argument"):
+            plain = to_jsonable_python(dict(arguments), fallback=lambda value: f"{type(value)} {id(value)}")
+            return json.dumps([tool, plain], sort_keys=True)
+    except ReferenceValueError:
+        return None

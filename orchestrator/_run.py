@@ -62,7 +62,7 @@ class Run:
         return Plan(tuple(task for plan in self.plans for task in plan))
 
     def raise_for_error(self) -> Run:
-        """This run, if it has an answer; otherwise its error is raised."""
+        """Give the run back if it has an answer, and raise its error if not."""
         if self.error is not None:
             raise self.error
         return self

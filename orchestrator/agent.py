@@ -16,6 +16,7 @@ from plait.errors import (
     DependencyError,
     PlaitError,
     PlanError,
+    RunError,
 )
 from plait.models import ChatModel, Usage, load_model
 from plait.orchestrator._events import (
@@ -110,21 +111,40 @@ class Agent:
         self.joiner = joiner or ModelJoiner(self.model, self.toolbox)
         self._max_concurrency = max_concurrency
         self._deadline_s = deadline_s
-        self._approve = approve
+        self.approve = approve
+        """Who is asked about calls that need an approval; may be set until the run begins."""
         self._executor = executor
         self._now = now
 
-    async def run(self, query: str) -> Run:
-        """Carry out ``query``.
+    async def run(self, query: str, *, on_event: Emit | None = None) -> Run:
+        """Carry out ``query``; ``on_event`` is called with every event as it happens.
 
         A failure of a tool, the planner or the model does not raise: it is in the run, beside what had
         finished before; see :meth:`Run.raise_for_error`. Cancelling this cancels everything under it.
         """
-        return await self._run(query, lambda event: None)
+        return await self._run(query, on_event or _ignore)
 
-    def run_sync(self, query: str) -> Run:
+    def run_sync(self, query: str, *, on_event: Emit | None = None) -> Run:
         """:meth:`run`, for scripts that have no event loop."""
-        return asyncio.run(self.run(query))
+        return asyncio.run(self.run(query, on_event=on_event))
+
+    async def plan(self, query: str, *, on_event: Emit | None = None) -> Run:
+        """Plan ``query`` and call nothing; the run has the plan and no tasks."""
+        run = Run(query)
+        clock = _clock()
+        planning = _Planning(run, self._context(run, 0, ""), clock, on_event or _ignore)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                async for _ in planning.tasks(self.planner):
+                    pass
+        except PlaitError as error:
+            run.error = error
+        except TimeoutError:
+            run.error = self._overdue()
+        run.plans.append(Plan(tuple(planning.planned)))
+        run.answer = planning.answer.text if planning.answer else ""
+        run.timings.total_s = clock()
+        return run
 
     async def stream(self, query: str) -> AsyncIterator[Event]:
         """The events of a run, as they happen; the last one is :class:`RunFinished`.
@@ -161,8 +181,7 @@ class Agent:
     async def _run(self, query: str, emit: Emit) -> Run:
         """The core loop: plan and fetch, join, and again while another plan is wanted."""
         run = Run(query)
-        began = time.perf_counter()
-        clock = lambda: time.perf_counter() - began  # noqa: E731
+        clock = _clock()
         emit(RunStarted(clock(), query))
         feedback = ""
         try:
@@ -181,10 +200,17 @@ class Agent:
         except PlaitError as error:
             run.error = error
         except TimeoutError:
-            run.error = DeadlineError(f"the run did not end within its deadline of {self._deadline_s} s")
-        run.timings.total_s = clock()
-        emit(RunFinished(clock(), run))
+            run.error = self._overdue()
+        except asyncio.CancelledError:
+            run.error = RunError("the run was cancelled")
+            raise
+        finally:
+            run.timings.total_s = clock()
+            emit(RunFinished(clock(), run))
         return run
+
+    def _overdue(self) -> DeadlineError:
+        return DeadlineError(f"the run did not end within its deadline of {self._deadline_s} s")
 
     async def _plan_and_fetch(
         self, run: Run, round_: int, feedback: str, clock: Callable[[], float], emit: Emit
@@ -197,7 +223,7 @@ class Agent:
             executor=self._executor,
             max_concurrency=self._max_concurrency,
             policy=self._policy,
-            approve=self._approve,
+            approve=self.approve,
             earlier=run.tasks,
         )
         emit(PlanStarted(clock(), round_))
@@ -282,6 +308,16 @@ class _Planning:
         finally:
             self._run.timings.plan_s += self._clock() - began
             self._emit(PlanFinished(self._clock(), Plan(tuple(self.planned)), failure))
+
+
+def _ignore(event: Event) -> None:
+    pass
+
+
+def _clock() -> Callable[[], float]:
+    """Seconds since now."""
+    began = time.perf_counter()
+    return lambda: time.perf_counter() - began
 
 
 def _mending(run: Run, outcomes: Sequence[TaskOutcome]) -> Replan | None:

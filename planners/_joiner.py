@@ -93,7 +93,8 @@ def direct_answer(context: PlanContext, toolbox: Toolbox) -> str | None:
 
 
 def _is_action(outcome: TaskOutcome, toolbox: Toolbox) -> bool:
-    return outcome.task.tool in toolbox and toolbox[outcome.task.tool].annotations.read_only is False
+    tool = toolbox.get(outcome.task.tool)
+    return tool is not None and tool.annotations.read_only is False
 
 
 def _is_value(result: Any) -> bool:

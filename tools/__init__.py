@@ -2,6 +2,7 @@
 
 from plait.tools._langchain import from_langchain, to_langchain
 from plait.tools._tool import Tool, ToolAnnotations, tool
+from plait.tools._threads import call_in_thread
 from plait.tools._toolbox import Toolbox
 from plait.tools._types import (
     AnyType,
@@ -33,6 +34,7 @@ __all__ = [
     "Toolbox",
     "Type",
     "UnionType",
+    "call_in_thread",
     "from_langchain",
     "parse_schema",
     "render_type",

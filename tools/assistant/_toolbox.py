@@ -84,7 +84,7 @@ def _calendar_tool(calendars: Calendars) -> Tool:
         notes: str = "",
         calendar: str = "",
     ) -> str:
-        """Create a calendar event.
+        """Create a calendar event, such as a meeting, a call or an appointment.
 
         Args:
             title: what it is called
@@ -103,7 +103,7 @@ def _calendar_tool(calendars: Calendars) -> Tool:
 
 def _file_tool(files: Files) -> Tool:
     def open_and_get_file_path(file_name: str) -> str:
-        """Open the file that best matches a name and get its path.
+        """Find and open a file by its name; gives its path.
 
         Args:
             file_name: the file's name
@@ -115,7 +115,7 @@ def _file_tool(files: Files) -> Tool:
 
 def _summary_tool(home: Home, summarize: Summarize) -> Tool:
     async def summarize_pdf(pdf_path: str) -> str:
-        """Summarize a PDF file.
+        """Summarize a PDF file; gives the summary.
 
         Args:
             pdf_path: the path of the PDF file
@@ -127,7 +127,7 @@ def _summary_tool(home: Home, summarize: Summarize) -> Tool:
 
 def _note_tools(notes: Notes) -> list[Tool]:
     def create_note(name: str, content: str = "", folder: str = "") -> str:
-        """Create a note.
+        """Create a new note, for example to save something in.
 
         Args:
             name: the new note's name
@@ -137,7 +137,7 @@ def _note_tools(notes: Notes) -> list[Tool]:
         return notes.create(name, content, folder)
 
     def open_note(name: str, folder: str = "") -> str:
-        """Open a note and get its content.
+        """Get the content of an existing note.
 
         Args:
             name: the note's name
@@ -146,7 +146,7 @@ def _note_tools(notes: Notes) -> list[Tool]:
         return notes.open(name, folder)
 
     def append_note_content(name: str, content: str, folder: str = "") -> str:
-        """Append text to an existing note.
+        """Add text to the end of a note that already exists.
 
         Args:
             name: the note's name

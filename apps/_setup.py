@@ -1,0 +1,91 @@
+"""What the command line's options mean: a model, a toolbox, an agent."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plait.errors import ConfigurationError
+from plait.models import DEFAULT_MODEL, ChatModel, HTTPModel, LlamaModel, Progress, resolve
+from plait.tools import Toolbox
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """Which model to use."""
+
+    model: str = DEFAULT_MODEL
+    """A name in the catalog, a GGUF file, or what the server calls it."""
+    base_url: str | None = None
+    """An OpenAI-compatible server in the place of the local engine."""
+    context_length: int | None = None
+    """Tokens of prompt and answer together; ``None`` is the model's own, at most 8192."""
+
+
+async def open_model(
+    options: ModelOptions, *, progress: Callable[[Progress], None] | None = None
+) -> ChatModel:
+    """The model of these options; a catalog model that is not there yet is downloaded.
+
+    Raises:
+        PlaitError: it cannot be had, and why.
+    """
+    if options.base_url is not None:
+        return await HTTPModel.connect(
+            options.model,
+            base_url=options.base_url,
+            api_key=os.environ.get("PLAIT_API_KEY"),
+            context_length=options.context_length,
+        )
+    path = resolve(options.model, progress=progress)
+    name = options.model if options.model != str(path) else path.stem
+    return LlamaModel(path, name=name, context_length=options.context_length)
+
+
+def default_home() -> Path:
+    """``PLAIT_HOME``, or the folder ``plait`` in the user's own."""
+    return Path(os.environ.get("PLAIT_HOME") or Path.home() / "plait")
+
+
+def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Toolbox:
+    """The assistant's tools over ``home``, or those that ``tools``, a ``module:attribute``, names.
+
+    ``model`` writes summaries; without one they can be listed, and fail when they are called.
+
+    Raises:
+        ConfigurationError: the home or the attribute cannot be used.
+    """
+    if tools is not None:
+        return _load_toolbox(tools)
+    if not home.is_dir():
+        raise ConfigurationError(
+            f"the home folder {home} does not exist; create it, or choose another with --home or PLAIT_HOME"
+        )
+    from plait.orchestrator import Summarizer
+    from plait.tools.assistant import assistant_tools, system_opener
+
+    summarize = Summarizer(model) if model is not None else _no_model
+    return Toolbox(assistant_tools(home, summarize=summarize, opener=system_opener()))
+
+
+async def _no_model(text: str) -> str:
+    raise ConfigurationError("summaries need a model, and none is loaded")
+
+
+def _load_toolbox(reference: str) -> Toolbox:
+    module_name, _, attribute = reference.partition(":")
+    if not attribute:
+        raise ConfigurationError(f"--tools wants module:attribute, such as my_tools:TOOLS, not {reference!r}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"--tools {reference}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    return found if isinstance(found, Toolbox) else Toolbox(found)
