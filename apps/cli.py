@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,6 +22,10 @@ from plait.apps import _models
 from plait.apps._setup import ModelOptions, default_home, open_model, open_toolbox
 from plait.errors import ConfigurationError, PlaitError, UnknownModelError
 from plait.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from plait.orchestrator import Agent, ApprovalRequest, Approver, Event, Run
+    from plait.tools import Tool
 
 OK, FAILED, USAGE, DECLINED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -139,7 +143,7 @@ def list_tools(home: Home = None, tools: Tools = None, as_json: AsJSON = False, 
 
 async def _run(query: str, options: _Options) -> int:
     from plait.apps._view import RunView
-    from plait.orchestrator import Event, Run, RunFinished
+    from plait.orchestrator import RunFinished
 
     console = Console(stderr=True)
     finished: list[Run] = []
@@ -197,7 +201,7 @@ async def _tools(home: Path, tools: str | None, *, as_json: bool) -> int:
     return OK
 
 
-def _annotations(tool: Any) -> dict[str, bool | None]:
+def _annotations(tool: Tool) -> dict[str, bool | None]:
     known = tool.annotations
     return {
         "read_only": known.read_only,
@@ -207,7 +211,7 @@ def _annotations(tool: Any) -> dict[str, bool | None]:
     }
 
 
-async def _open_agent(options: _Options, console: Console) -> Any:
+async def _open_agent(options: _Options, console: Console) -> Agent:
     from plait.apps._examples import assistant_examples
     from plait.apps._progress import transfer_progress
     from plait.orchestrator import Agent
@@ -227,12 +231,12 @@ async def _open_agent(options: _Options, console: Console) -> Any:
 
 def _approver(
     options: _Options, console: Console, pause: Callable[[], None], resume: Callable[[], None]
-) -> Any:
+) -> Approver | None:
     """Who is asked: the user at the terminal, or nobody where there is none."""
     if options.yes or not (sys.stdin.isatty() and console.is_terminal):
         return None
 
-    async def ask(request: Any) -> bool | Set[int]:
+    async def ask(request: ApprovalRequest) -> bool | Set[int]:
         from plait.apps._view import show_request
         from plait.tools import call_in_thread
 
@@ -251,7 +255,7 @@ def _approver(
 
 
 def _read_answer(line: str, known: Set[int]) -> bool | Set[int] | None:
-    """All, none, or some of ``known``; ``None`` if ``line`` says nothing of the kind. An ended input is no."""
+    """All, none, or some of ``known``; ``None`` if ``line`` says none of these."""
     words = line.replace(",", " ").lower().split()
     if not line or words in (["n"], ["no"]):
         return False
@@ -261,7 +265,7 @@ def _read_answer(line: str, known: Set[int]) -> bool | Set[int] | None:
     return numbers if numbers and len(numbers) == len(words) and numbers <= known else None
 
 
-def _report(result: Any, options: _Options, console: Console) -> int:
+def _report(result: Run, options: _Options, console: Console) -> int:
     if options.as_json:
         _print_json(result.to_json())
     elif result.answer:
@@ -274,7 +278,7 @@ def _report(result: Any, options: _Options, console: Console) -> int:
     return OK if result.ok else FAILED
 
 
-def _report_interruption(finished: list[Any], options: _Options, console: Console) -> None:
+def _report_interruption(finished: list[Run], options: _Options, console: Console) -> None:
     """Say what was done and what was not."""
     for result in finished:
         if options.as_json:
@@ -297,7 +301,7 @@ def _print_error(console: Console, error: PlaitError) -> None:
 
 
 def _execute(work: Callable[[], Awaitable[int]], *, debug: bool) -> None:
-    """Run ``work`` and exit with its code; an error is one sentence, with a traceback only for ``--debug``."""
+    """Run ``work`` and exit with its code; errors are one sentence, with a traceback for ``--debug``."""
 
     async def main() -> int:
         return await work()

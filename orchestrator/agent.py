@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from plait.errors import (
+    AmbiguousError,
     ApprovalError,
     ConfigurationError,
     DeadlineError,
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 PlannerFactory = Callable[[ChatModel, Toolbox], Planner]
 Emit = Callable[[Event], None]
+_FINAL = (AmbiguousError, ApprovalError, DependencyError)
+"""What no other plan can mend: the user has to speak, or it follows from another failure."""
 PLANNERS = ("compiler", "native", "react")
 
 
@@ -322,7 +325,7 @@ def _clock() -> Callable[[], float]:
 
 def _mending(run: Run, outcomes: Sequence[TaskOutcome]) -> Replan | None:
     """The wish for another plan, where one could mend what failed in this one."""
-    failed = [o for o in outcomes if not o.ok and not isinstance(o.error, (ApprovalError, DependencyError))]
+    failed = [o for o in outcomes if not o.ok and not isinstance(o.error, _FINAL)]
     if not failed or (run.replans and not any(o.started_s is not None for o in outcomes)):
         return None  # all went well; or the last replan found nothing new to call
     reasons = "; ".join(f"call {o.task.id} ({o.task.tool}) failed: {o.error}" for o in failed)

@@ -8,6 +8,7 @@ PlaitError
 │   ├── UnknownToolError       no tool of that name
 │   ├── ToolArgumentError      arguments that fail validation; the function was not called
 │   ├── ToolCallError          the tool ran and failed; what it says is meant for the user
+│   │   └── AmbiguousError     what was named means several things; only the user can say which
 │   └── ToolTimeoutError       the call passed its deadline
 ├── PlanError                  malformed plan text; has ``.position`` and ``.reason``
 ├── GrammarError               a plan grammar cannot be built, or a model cannot follow it
@@ -31,6 +32,7 @@ field, never something to be read out of the message.
 from __future__ import annotations
 
 __all__ = [
+    "AmbiguousError",
     "ApprovalError",
     "ConfigurationError",
     "ContextLengthError",
@@ -105,6 +107,10 @@ class ToolCallError(ToolError):
     Tools raise it themselves when the failure is the user's to know ("no contact named Sid"); any
     other exception of a tool is wrapped in it, as its ``__cause__``.
     """
+
+
+class AmbiguousError(ToolCallError):
+    """What was named means several things. Only the user can say which, so no replan may guess."""
 
 
 class ToolTimeoutError(ToolError):

@@ -14,8 +14,11 @@ from typing import Any, TypeAlias
 
 _BARE_FIELD = re.compile(r"[A-Za-z_]\w*")
 _BARE_ARGUMENT = re.compile(r"[A-Za-z_][\w.\-]*")
-# What `"${...}"` or a lone `"$..."` would make of a dollar, had it not been escaped.
-_ESCAPED_DOLLAR = re.compile(r"\$(?=\{)|^\$(?=\d)")
+# A dollar that would begin a reference, or would with the reference that follows the text.
+_MISLEADING_DOLLAR = re.compile(r"\$(?=\{|\Z)")
+# One that would with its digits be a whole reference.
+_LONE_DOLLAR = re.compile(r"\A\$(?=[0-9])")
+_BACKSLASHED = r"\\\g<0>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +137,9 @@ def print_value(value: Value) -> str:
     if isinstance(value, Ref):
         return str(value)
     if isinstance(value, Template):
-        return '"' + "".join(_print_part(part, first=i == 0) for i, part in enumerate(value.parts)) + '"'
+        return f'"{"".join(map(_print_part, value.parts))}"'
     if isinstance(value, str):
-        return f'"{_print_part(value, first=True)}"'
+        return f'"{_LONE_DOLLAR.sub(_BACKSLASHED, _print_part(value))}"'
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{_print_key(k)}: {print_value(v)}' for k, v in value.items())}}}"
     if isinstance(value, (list, tuple)):
@@ -150,21 +153,19 @@ def print_value(value: Value) -> str:
     raise TypeError(f"{value!r} cannot be written in a plan")
 
 
-def _print_part(part: str | Ref, *, first: bool) -> str:
+def _print_part(part: str | Ref) -> str:
     if isinstance(part, Ref):
         return f"${{{part.task}{_print_path(part.path)}}}"
-    escaped = _escape(part)
-    pattern = _ESCAPED_DOLLAR if first else re.compile(r"\$(?=\{)")
-    escaped = pattern.sub(lambda _: r"\$", escaped)
-    # A dollar at the end would run into the brace of a reference that follows.
-    return f"{escaped[:-1]}\\$" if escaped.endswith("$") and not escaped.endswith("\\$") else escaped
+    return _MISLEADING_DOLLAR.sub(_BACKSLASHED, _escape(part))
 
 
 def _escape(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
 
 
-def _print_key(key: str) -> str:
+def _print_key(key: object) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"the key {key!r} cannot be written in a plan; keys are text")
     return f'"{_escape(key)}"'
 
 

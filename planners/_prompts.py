@@ -124,10 +124,9 @@ def plan_request(context: PlanContext) -> str:
     if context.outcomes:
         parts += [f"Request: {context.query}", "Done so far:\n" + describe_outcomes(context.outcomes)]
         parts.append(
-            f"{context.feedback}\nNow plan only what is still missing, from call {context.next_number} on: mend the calls that "
-            "failed, with the name that the error suggests if it suggests one. Results above can be used by their numbers; "
-            "do not repeat calls that succeeded. If nothing can mend it, the plan is just "
-            f"{context.next_number}. join()"
+            f"{context.feedback}\nPlan the calls that are still missing, from call {context.next_number} on: those that failed, "
+            "mended (with the name that the error suggests), and what needs them. Results above can be used by their numbers; "
+            "do not repeat calls that succeeded."
         )
     else:
         if context.feedback:

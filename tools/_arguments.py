@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import itertools
 import re
+import reprlib
 import typing
 from collections.abc import Callable, Mapping
+from datetime import date, time
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
-from pydantic.errors import PydanticUserError
-from pydantic_core import PydanticOmit, SchemaError, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticOmit, SchemaError
 
 from plait.errors import ToolArgumentError, ToolDefinitionError
 from plait.tools._types import (
@@ -27,10 +42,17 @@ from plait.tools._types import (
     render_type,
 )
 
-_CONFIG = ConfigDict(coerce_numbers_to_str=True, extra="forbid", regex_engine="python-re")
+_CONFIG = ConfigDict(
+    coerce_numbers_to_str=True, extra="forbid", protected_namespaces=(), regex_engine="python-re"
+)
+_PLACEHOLDER = re.compile(r"field_\d+")
+"""Stands in the model for a name that pydantic does not take; the alias is the name itself."""
 _ARGS_SECTION = re.compile(r"^(Args|Arguments|Parameters):\s*$")
 _ANY_SECTION = re.compile(r"^[A-Z][A-Za-z ]+:\s*$")
 _ARG_LINE = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
 def model_of_signature(function: Callable[..., Any], *, tool: str) -> type[BaseModel]:
@@ -40,16 +62,27 @@ def model_of_signature(function: Callable[..., Any], *, tool: str) -> type[BaseM
         ToolDefinitionError: a parameter cannot be passed by name, or its type has no JSON schema.
     """
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise ToolDefinitionError(f"the type hints of {tool!r} cannot be read: {error}", tool=tool) from error
-    described = argument_descriptions(inspect.getdoc(function) or "")
+        parameters = inspect.signature(function).parameters
+        hints = typing.get_type_hints(_documented(function), include_extras=True)
+    except (AttributeError, NameError, SyntaxError, TypeError, ValueError) as error:
+        raise ToolDefinitionError(
+            f"the signature of {tool!r} cannot be read: {error}; "
+            "use type hints that can be resolved in its module",
+            tool=tool,
+        ) from error
+    described = argument_descriptions(documentation(function))
     fields: dict[str, tuple[Any, Any]] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise ToolDefinitionError(
                 f"the parameter {str(parameter)!r} of {tool!r} cannot be passed by name; "
                 "give each argument a parameter of its own",
+                tool=tool,
+            )
+        if isinstance(parameter.default, FieldInfo):  # a call without it would receive the field itself
+            raise ToolDefinitionError(
+                f"the parameter {name!r} of {tool!r} has a pydantic Field as its default; "
+                "write it into the type: Annotated[..., Field(...)]",
                 tool=tool,
             )
         default = ... if parameter.default is parameter.empty else parameter.default
@@ -64,15 +97,23 @@ def model_of_schema(arguments: ObjectType, *, tool: str) -> type[BaseModel]:
 
 def schema_of_model(model: type[BaseModel], *, tool: str) -> tuple[ObjectType, tuple[str, ...]]:
     """The arguments that ``model`` accepts, and what of them the schema cannot express."""
+    return parse_schema(json_schema(model, tool=tool), tool=tool)
+
+
+def json_schema(model: type[BaseModel], *, tool: str) -> dict[str, Any]:
+    """The JSON schema of what ``model`` accepts.
+
+    Raises:
+        ToolDefinitionError: it has none.
+    """
     try:
-        schema = model.model_json_schema(by_alias=True)
-    except (PydanticUserError, PydanticOmit) as error:
+        return model.model_json_schema(by_alias=True, schema_generator=_QuietGenerator)
+    except (PydanticUserError, PydanticOmit, PydanticUndefinedAnnotation) as error:
         raise ToolDefinitionError(
-            f"the arguments of {tool!r} have no JSON schema: {str(error).splitlines()[0]}; "
+            f"the arguments of {tool!r} have no JSON schema: {_first_line(error)}; "
             "use types that JSON can express",
             tool=tool,
         ) from error
-    return parse_schema(schema, tool=tool)
 
 
 def validate(model: type[BaseModel], arguments: Any, *, tool: str) -> dict[str, Any]:
@@ -86,33 +127,56 @@ def validate(model: type[BaseModel], arguments: Any, *, tool: str) -> dict[str, 
     except ValidationError as error:
         problems = "; ".join(_problem(e) for e in error.errors(include_url=False, include_context=False))
         raise ToolArgumentError(f"{tool}: {problems}", tool=tool) from error
-    fields = model.model_fields
-    values = {fields[n].alias or n: getattr(parsed, n) for n in parsed.model_fields_set if n in fields}
+    except Exception as error:  # noqa: BLE001  (a validator in the tool's own type hints)
+        raise ToolArgumentError(
+            f"{tool}: the arguments cannot be validated: {type(error).__name__}: {error}", tool=tool
+        ) from error
+    return _set_values(parsed)
+
+
+def _set_values(parsed: BaseModel) -> dict[str, Any]:
+    """What was given for ``parsed``, in the order of its fields, by its original names."""
+    values: dict[str, Any] = {}
+    for name, info in type(parsed).model_fields.items():
+        if name in parsed.model_fields_set:
+            original = info.alias if _PLACEHOLDER.fullmatch(name) else name
+            values[name if original is None else original] = getattr(parsed, name)
     return {**values, **(parsed.model_extra or {})}
 
 
 def returned_type(function: Callable[..., Any]) -> str:
     """The return type of ``function`` as a prompt shows it; empty if it has no hint."""
-    try:
-        hint = typing.get_type_hints(function, include_extras=True).get("return", inspect.Signature.empty)
-    except (NameError, TypeError):
-        return ""
+    hints = typing.get_type_hints(_documented(function), include_extras=True)
+    hint = hints.get("return", inspect.Signature.empty)
     if hint is inspect.Signature.empty:
         return ""
     if hint is None or hint is type(None):
         return "null"
     try:
-        schema = TypeAdapter(hint).json_schema(mode="serialization")
+        schema = TypeAdapter(hint).json_schema(mode="serialization", schema_generator=_QuietGenerator)
         wrapped = {"type": "object", "properties": {"it": schema}, "$defs": schema.get("$defs", {})}
         parsed, _ = parse_schema(wrapped, tool="result")
-    except (PydanticUserError, SchemaError, ToolDefinitionError):
-        return getattr(hint, "__name__", "any")
+    except (
+        *(PydanticUserError, PydanticOmit, PydanticUndefinedAnnotation),
+        *(SchemaError, ToolDefinitionError, TypeError),
+    ):
+        return str(getattr(hint, "__name__", "any"))
     return render_type(parsed.fields[0].type)
+
+
+def documentation(function: Callable[..., Any]) -> str:
+    """The docstring of ``function``; for an object that can be called, that of its class or ``__call__``."""
+    documented = _documented(function)
+    own = inspect.getdoc(function) if documented is not function else None
+    if own is None or isinstance(function, functools.partial):
+        own = inspect.getdoc(documented)
+    return own or ""
 
 
 def summary(doc: str) -> str:
     """The first paragraph of a docstring, on one line."""
-    return " ".join(doc.strip().split("\n\n")[0].split())
+    lines = (line.strip() for line in doc.strip().splitlines())
+    return " ".join(itertools.takewhile(lambda line: line and not _ARGS_SECTION.match(line), lines))
 
 
 def argument_descriptions(doc: str) -> dict[str, str]:
@@ -125,7 +189,7 @@ def argument_descriptions(doc: str) -> dict[str, str]:
             inside, indent, current = True, 0, ""
         elif inside and text:
             depth = len(line) - len(line.lstrip())
-            if depth == 0 and _ANY_SECTION.match(text):
+            if depth == 0 and (indent or _ANY_SECTION.match(text)):
                 inside = False
                 continue
             indent = indent or depth
@@ -138,6 +202,21 @@ def argument_descriptions(doc: str) -> dict[str, str]:
     return described
 
 
+class _QuietGenerator(GenerateJsonSchema):
+    """A default that JSON cannot express is left out of the schema, and that is no cause to warn."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
+
+
+def _documented(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function that has the type hints: of a partial, a class or an object that can be called."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isclass(function):
+        return function.__init__
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
 def _build(name: str, fields: Mapping[str, tuple[Any, Any]], config: ConfigDict) -> type[BaseModel]:
     """``fields`` maps a name to its type and a pair of default (``...`` if required) and description."""
     definitions: dict[str, Any] = {}
@@ -146,17 +225,23 @@ def _build(name: str, fields: Mapping[str, tuple[Any, Any]], config: ConfigDict)
             field_name.isidentifier()
             and not field_name.startswith("_")
             and not hasattr(BaseModel, field_name)
+            and not _PLACEHOLDER.fullmatch(field_name)
         )
-        definitions[field_name if safe else f"field_{index}"] = (
-            hint,
-            Field(default, description=description, alias=None if safe else field_name),
-        )
+        options: dict[str, Any] = {} if description is None else {"description": description}
+        if not safe:
+            options["alias"] = field_name
+        definitions[field_name if safe else f"field_{index}"] = (hint, Field(default, **options))
     try:
         return create_model(_class_name(name), __config__=config, **definitions)
-    except (PydanticUserError, SchemaError, TypeError) as error:
+    except (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError, ValueError) as error:
         raise ToolDefinitionError(
-            f"the arguments of {name!r} cannot be validated: {str(error).splitlines()[0]}", tool=name
+            f"the arguments of {name!r} cannot be validated: {_first_line(error)}", tool=name
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return " ".join(line.strip() for line in lines[: 3 if isinstance(error, SchemaError) else 1])
 
 
 def _class_name(name: str) -> str:
@@ -204,25 +289,32 @@ def _string_hint(type_: StringType, tool: str) -> Any:
                 f"the schema of {tool!r} has the pattern {type_.pattern!r}, which is no regular expression: {error}",
                 tool=tool,
             ) from error
-    return Annotated[
-        str, Field(pattern=type_.pattern, min_length=type_.min_length, max_length=type_.max_length)
-    ]
+    bounds = Field(pattern=type_.pattern, min_length=type_.min_length, max_length=type_.max_length)
+    if type_.format in ("date-time", "date", "time"):
+        return Annotated[str, bounds, BeforeValidator(_as_iso)]
+    return Annotated[str, bounds]
+
+
+def _as_iso(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, (date, time)) else value
 
 
 def _array_hint(type_: ArrayType, tool: str) -> Any:
-    options = (*(_hint(p, tool) for p in type_.prefix), _hint(type_.items, tool))
+    prefix = tuple(_hint(p, tool) for p in type_.prefix)
+    n_prefix, closed = len(prefix), bool(prefix) and type_.max_items == len(prefix)
+    if closed and type_.min_items == n_prefix:
+        return Annotated[tuple[prefix], AfterValidator(list)]
+    options = prefix if closed else (*prefix, _hint(type_.items, tool))
     bounds = Field(min_length=type_.min_items, max_length=type_.max_items)
     return Annotated[list[Union[options]], bounds]  # type: ignore[valid-type]  # noqa: UP007
 
 
 def _object_hint(type_: ObjectType, tool: str) -> Any:
-    from pydantic import AfterValidator
-
     if not type_.fields:
         return dict[str, Any] if type_.extra is None else dict[str, _hint(type_.extra, tool)]  # type: ignore[misc]
     model = _model_of_object(type_, tool)
     # The function behind a JSON schema expects plain objects, with what was left out left out.
-    return Annotated[model, AfterValidator(lambda v: v.model_dump(by_alias=True, exclude_unset=True))]
+    return Annotated[model, AfterValidator(_set_values)]
 
 
 def _problem(error: Any) -> str:
@@ -231,6 +323,6 @@ def _problem(error: Any) -> str:
         return f"{where} is missing"
     if error["type"] == "extra_forbidden":
         return f"there is no argument {where}"
-    value = repr(error["input"])
-    shown = value if len(value) <= 80 else f"{value[:77]}..."
+    shown = _SHORT.repr(error["input"])
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return f"{where}: {error['msg'][:1].lower()}{error['msg'][1:]}, not {shown}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from plait.errors import ToolCallError
+from plait.errors import AmbiguousError, ToolCallError
 from plait.tools.assistant._home import Home, needs
 from plait.tools.assistant._match import best, did_you_mean, fold
 
@@ -90,7 +90,7 @@ class Contacts:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ToolCallError(f"Several contacts match {name!r}: {', '.join(_labels(found))}; say which")
+            raise AmbiguousError(f"Several contacts match {name!r}: {', '.join(_labels(found))}; say which")
         raise _unknown(name, book)
 
     def email(self, name: str) -> str:

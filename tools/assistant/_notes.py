@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plait.errors import ToolCallError
+from plait.errors import AmbiguousError, ToolCallError
 from plait.tools.assistant._home import Home, name_key, safe_name
 from plait.tools.assistant._match import best, did_you_mean
 
@@ -58,12 +58,14 @@ class Notes:
         Args:
             name: the note's name; case and accents do not matter, a part or a close spelling will do
                 where it means one note.
-            folder: where to look; everywhere by default.
+            folder: where to look; everywhere by default, and where there is no such folder: to read is
+                harmless, and models make up folders.
 
         Raises:
             ToolCallError: no note or several notes fit, or it is not in UTF-8.
         """
-        note = self.find(name, folder)
+        is_there = (self.home.notes / self._folder(folder)).is_dir()
+        note = self.find(name, folder if is_there else "")
         return _decoded(self.home.read(note.path), note).removeprefix("\ufeff")
 
     def append(self, name: str, content: str, folder: str = "") -> str:
@@ -102,7 +104,7 @@ class Notes:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ToolCallError(f"Several notes match {name!r}: {', '.join(map(str, found))}; say which")
+            raise AmbiguousError(f"Several notes match {name!r}: {', '.join(map(str, found))}; say which")
         inside = f" in folder {where}" if folder.strip() else ""
         raise ToolCallError(f"No note matches {name!r}{inside}{did_you_mean(wanted, map(str, self._all()))}")
 

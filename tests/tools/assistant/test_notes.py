@@ -90,8 +90,18 @@ def test_a_missing_note_gives_the_near_names(home: Home, put: Put) -> None:
             ToolCallError, match="No note matches 'Wedding list'; the nearest is Reading list"
         ):
             call("Wedding list")
+    put("notes/Work/Plan.md", "")
     with pytest.raises(ToolCallError, match="No note matches 'Reading list' in folder Work"):
         Notes(home).open("Reading list", "Work")
+
+
+def test_a_folder_that_does_not_exist_is_ignored_when_reading_and_not_when_writing(
+    home: Home, put: Put
+) -> None:
+    put("notes/Reading list.md", "Middlemarch")
+    assert Notes(home).open("Reading list", "November") == "Middlemarch"
+    with pytest.raises(ToolCallError, match="No note matches 'Reading list' in folder November"):
+        Notes(home).append("Reading list", "Emma", "November")
 
 
 def test_hidden_files_and_links_out_of_the_home_are_no_notes(home: Home, put: Put, tmp_path: Path) -> None:
