@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
+from plait.apps._progress import transfer_progress, waiting
 from plait.errors import ConfigurationError
-from plait.models import DEFAULT_MODEL, ChatModel, HTTPModel, LlamaModel, Progress, resolve
+from plait.models import DEFAULT_MODEL, ChatModel, HTTPModel, LlamaModel, resolve
 from plait.tools import Toolbox
 
 
@@ -27,29 +30,39 @@ class ModelOptions:
     """Tokens of prompt and answer together; ``None`` is the model's own, at most 8192."""
 
 
-async def open_model(
-    options: ModelOptions, *, progress: Callable[[Progress], None] | None = None
-) -> ChatModel:
+def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) -> ChatModel:
     """The model of these options; a catalog model that is not there yet is downloaded.
+
+    Files are fetched and loaded outside the loop of ``runner``, where Ctrl-C ends what blocks.
+
+    Args:
+        options: which one.
+        runner: connects to a server, in the loop in which the model will be used.
+        console: shows what is waited for.
 
     Raises:
         PlaitError: it cannot be had, and why.
     """
     if options.base_url is not None:
-        return await HTTPModel.connect(
-            options.model,
-            base_url=options.base_url,
-            api_key=os.environ.get("PLAIT_API_KEY"),
-            context_length=options.context_length,
-        )
-    path = resolve(options.model, progress=progress)
+        with waiting(console, f"connecting to {options.base_url}"):
+            return runner.run(
+                HTTPModel.connect(
+                    options.model,
+                    base_url=options.base_url,
+                    api_key=os.environ.get("PLAIT_API_KEY"),
+                    context_length=options.context_length,
+                )
+            )
+    with transfer_progress(console, options.model) as progress:
+        path = resolve(options.model, progress=progress)
     name = options.model if options.model != str(path) else path.stem
-    return LlamaModel(path, name=name, context_length=options.context_length)
+    with waiting(console, f"loading {name}"):
+        return LlamaModel(path, name=name, context_length=options.context_length)
 
 
 def default_home() -> Path:
     """``PLAIT_HOME``, or the folder ``plait`` in the user's own."""
-    return Path(os.environ.get("PLAIT_HOME") or Path.home() / "plait")
+    return Path(os.environ.get("PLAIT_HOME") or Path.home() / "plait").expanduser()
 
 
 def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Toolbox:
@@ -63,9 +76,8 @@ def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Tool
     if tools is not None:
         return _load_toolbox(tools)
     if not home.is_dir():
-        raise ConfigurationError(
-            f"the home folder {home} does not exist; create it, or choose another with --home or PLAIT_HOME"
-        )
+        problem = "is not a folder;" if home.exists() else "does not exist; create it, or"
+        raise ConfigurationError(f"the home {home} {problem} choose another with --home or PLAIT_HOME")
     from plait.orchestrator import Summarizer
     from plait.tools.assistant import assistant_tools, system_opener
 
@@ -79,13 +91,26 @@ async def _no_model(text: str) -> str:
 
 def _load_toolbox(reference: str) -> Toolbox:
     module_name, _, attribute = reference.partition(":")
-    if not attribute:
+    if not (module_name and attribute):
         raise ConfigurationError(f"--tools wants module:attribute, such as my_tools:TOOLS, not {reference!r}")
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"--tools {reference}: {error}") from error
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"--tools {reference} cannot be loaded ({why}); mend it") from error
     finally:
         sys.path.pop(0)
-    return found if isinstance(found, Toolbox) else Toolbox(found)
+    toolbox = found if isinstance(found, Toolbox) else Toolbox(_listed(found, reference))
+    if not len(toolbox):
+        raise ConfigurationError(f"--tools {reference} has no tools in it; add one")
+    return toolbox
+
+
+def _listed(found: Any, reference: str) -> list[Any]:
+    if isinstance(found, (list, tuple, set, frozenset)):
+        return list(found)
+    kind = type(found).__name__
+    raise ConfigurationError(
+        f"--tools {reference} is of type {kind}; it must be a Toolbox or a list of tools"
+    )

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
+from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from plait.errors import DependencyError
+from plait.apps._output import printable
+from plait.apps._progress import is_animated
 from plait.orchestrator import (
-    ApprovalRequest,
-    ApprovalRequested,
+    AnswerTextWritten,
     Event,
     JoinStarted,
     PlanFinished,
@@ -30,16 +30,19 @@ from plait.orchestrator import (
     TaskPlanned,
     TaskStarted,
 )
-from plait.planners import Task, TaskOutcome, print_value
-from plait.tools import to_jsonable, to_text
+from plait.planners import Task, TaskOutcome
+from plait.tools import to_text
 
-_REFRESH_PER_SECOND = 12
+_REFRESH_PER_SECOND = 10
+_MAX_LINES = 4
+_LINES_PER_ROW = 2
+_MAX_RESULT_CHARS = 160
 _MARKS = {
-    "ok": ("✓", "green"),
-    "failed": ("✗", "red"),
-    "skipped": ("-", "yellow"),
-    "declined": ("-", "yellow"),
-    "cancelled": ("✗", "yellow"),
+    "ok": ("✓", "+", "green"),
+    "failed": ("✗", "x", "red"),
+    "skipped": ("-", "-", "yellow"),
+    "declined": ("-", "-", "yellow"),
+    "cancelled": ("✗", "x", "yellow"),
 }
 
 
@@ -57,21 +60,27 @@ class RunView:
 
     Args:
         console: where to; not a terminal gets one line an event instead of a moving picture.
+        transient: the picture goes when the run has ended.
     """
 
     console: Console
+    transient: bool = False
     _rows: dict[int, _Row] = field(default_factory=dict)
     _writing: str = ""
     _status: str = ""
+    _status_since: float = 0.0
+    _spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
     _live: Live | None = None
+    _is_moving: bool = False
 
     def __enter__(self) -> RunView:
-        if self.console.is_terminal:
+        if is_animated(self.console):
+            self._is_moving = True
             self._live = Live(
                 get_renderable=self._picture,
                 console=self.console,
                 refresh_per_second=_REFRESH_PER_SECOND,
-                transient=False,
+                transient=self.transient,
             )
             self._live.start()
         return self
@@ -81,7 +90,9 @@ class RunView:
 
     def pause(self) -> None:
         """Leave the picture as it is and give the terminal free, to ask the user something."""
+        self._say("")
         if self._live is not None:
+            self._is_moving = False
             self._live.stop()
             self._live = None
 
@@ -94,97 +105,112 @@ class RunView:
         """Take in one event."""
         match event:
             case PlanStarted():
-                self._status = "planning" if event.round == 0 else f"planning again ({event.round})"
+                self._say("planning again" if event.round else "reading the prompt")
             case PlanTextWritten():
-                self._writing = (self._writing + event.text).rsplit("\n", 1)[-1]
+                self._write("planning", event.text)
             case TaskPlanned():
                 self._rows[event.task.id] = _Row(event.task)
                 self._writing = ""
                 self._line(str(event.task))
-            case PlanFinished():
-                self._writing = self._status = ""
             case TaskStarted():
-                self._rows[event.task.id].started = time.monotonic()
+                self._row(event.task).started = time.monotonic()
             case TaskFinished():
                 self._finish(event.outcome)
             case JoinStarted():
-                self._status = "answering"
-            case Replanned():
-                self._status = ""
-                self._line(f"planning again: {event.reason}", style="yellow")
-            case ApprovalRequested():
-                self._status = "waiting for approval"
-            case RunFinished():
-                self._status = self._writing = ""
+                self._say("reading the results")
+            case AnswerTextWritten():
+                self._write("answering", event.text)
+            case Replanned() if event.reason:
+                self._replan(event.reason)
+            case PlanFinished() | RunFinished():
+                self._say("")
             case _:
                 pass
 
-    def _finish(self, outcome: TaskOutcome) -> None:
-        row = self._rows.setdefault(outcome.task.id, _Row(outcome.task))
-        row.outcome = outcome
-        mark, style = _MARKS[outcome.status]
-        self._line(f"{mark} {outcome.task.id} {describe(outcome)}", style=style)
+    def _row(self, task: Task) -> _Row:
+        return self._rows.setdefault(task.id, _Row(task))
 
-    def _line(self, text: str, style: str | None = None) -> None:
-        if not self.console.is_terminal:
-            self.console.print(Text(text, style=style or ""), soft_wrap=True)
+    def _say(self, status: str) -> None:
+        self._status, self._status_since, self._writing = status, time.monotonic(), ""
+
+    def _write(self, status: str, text: str) -> None:
+        if self._status != status:
+            self._say(status)
+        self._writing += text
+
+    def _finish(self, outcome: TaskOutcome) -> None:
+        self._row(outcome.task).outcome = outcome
+        mark, style = self._mark_of(outcome)
+        self._line(f"{mark} {outcome.task.id}. {describe(outcome)}", style)
+
+    def _replan(self, reason: str) -> None:
+        self.pause()
+        self._rows.clear()
+        self.console.print(Text(printable(f"Planning again: {reason}"), style="yellow"))
+        self.__enter__()
+
+    def _line(self, text: str, style: str = "") -> None:
+        if not is_animated(self.console):
+            self.console.print(Text(printable(text), style=style), soft_wrap=True)
 
     def _picture(self) -> RenderableType:
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
         table.add_column(overflow="fold")
-        for row in self._rows.values():
+        rows, n_hidden = self._shown_rows()
+        if n_hidden:
+            table.add_row("", Text(f"... {n_hidden} done", style="dim"))
+        for row in rows:
             table.add_row(self._mark(row), self._call(row))
-        parts: list[RenderableType] = [table]
-        if self._writing:
-            parts.append(Text(f"  {self._writing}", style="dim"))
+        if self._writing.strip():
+            room = _MAX_LINES * self.console.width
+            table.add_row("", Text(printable(self._writing.strip())[-room:], style="dim"))
         if self._status:
-            parts.append(Spinner("dots", text=Text(self._status, style="dim")))
-        return Group(*parts)
+            waited = time.monotonic() - self._status_since
+            text = f"{self._status}  {waited:.0f} s" if waited >= 2 else self._status
+            table.add_row(self._spinner, Text(text, style="dim"))
+        return table
+
+    def _shown_rows(self) -> tuple[list[_Row], int]:
+        """The rows, without the first finished ones where the moving picture has no room for all."""
+        rows = list(self._rows.values())
+        n_over = len(rows) - (self.console.height // _LINES_PER_ROW - 2) if self._is_moving else 0
+        hidden = [row.task.id for row in rows if row.outcome is not None][: max(0, n_over)]
+        return [row for row in rows if row.task.id not in hidden], len(hidden)
 
     def _mark(self, row: _Row) -> RenderableType:
         if row.outcome is not None:
-            mark, style = _MARKS[row.outcome.status]
+            mark, style = self._mark_of(row.outcome)
             return Text(mark, style=style)
-        return Spinner("dots", style="cyan") if row.started is not None else Text("·", style="dim")
+        return self._spinner if row.started is not None else Text(".", style="dim")
 
-    def _call(self, row: _Row) -> Text:
-        text = Text(str(row.task), style="" if row.started or row.outcome else "dim")
+    def _mark_of(self, outcome: TaskOutcome) -> tuple[str, str]:
+        mark, plain, style = _MARKS[outcome.status]
+        return (mark if self.console.encoding.lower().startswith("utf") else plain), style
+
+    def _call(self, row: _Row) -> RenderableType:
+        call = printable(_shortened(str(row.task), _MAX_LINES * self.console.width))
+        text = Text(call, style="" if row.started or row.outcome else "dim")
         if row.outcome is not None:
-            text.append(f"\n   {describe(row.outcome)}", style="dim" if row.outcome.ok else "red")
-        elif row.started is not None:
+            result = Text(printable(describe(row.outcome)), style="dim" if row.outcome.ok else "red")
+            return Group(text, Padding(result, (0, 0, 0, 3)))
+        if row.started is not None:
             text.append(f"  {time.monotonic() - row.started:.1f} s", style="cyan")
         return text
 
 
 def describe(outcome: TaskOutcome) -> str:
     """What became of a task, on one line, with its time in seconds."""
+    if outcome.status == "cancelled":
+        return "not called" if outcome.started_s is None else "stopped"
     if not outcome.ok:
-        if isinstance(outcome.error, DependencyError):
-            return f"not called: {outcome.error}"
-        return f"{outcome.status}: {outcome.error or 'stopped'}"
+        return str(outcome.error)
     took = ""
     if outcome.started_s is not None and outcome.finished_s is not None:
         took = f" ({outcome.finished_s - outcome.started_s:.2f} s)"
-    text = " ".join(to_text(outcome.result).split())
-    return (text if len(text) <= 160 else f"{text[:157]}...") + (" (as before)" if outcome.reused else took)
+    text = _shortened(" ".join(to_text(outcome.result).split()), _MAX_RESULT_CHARS)
+    return text + (" (as before)" if outcome.reused else took)
 
 
-def show_request(console: Console, request: ApprovalRequest) -> None:
-    """The calls that wait for an approval, with their real arguments."""
-    console.print("[bold]These calls change something or send it:[/bold]")
-    for call in request.calls:
-        console.print(
-            f"  [bold]{call.task.id}  {escape(call.tool.name)}[/bold]: {escape(call.tool.description)}"
-        )
-        for name, value in call.arguments.items():
-            console.print(Text(f"       {name} = {_shown(value)}"), soft_wrap=True)
-        if call.untrusted:
-            console.print("       [yellow]contains text that others wrote[/yellow]")
-
-
-def _shown(value: object) -> str:
-    try:
-        return print_value(value)
-    except (TypeError, ValueError):
-        return str(to_jsonable(value))
+def _shortened(text: str, n: int) -> str:
+    return text if len(text) <= n else f"{text[: n - 3]}..."

@@ -7,27 +7,32 @@ approved; 130 interrupted. Answers and JSON go to standard output, everything el
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from plait._version import __version__
 from plait.apps import _models
+from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute
 from plait.apps._setup import ModelOptions, default_home, open_model, open_toolbox
-from plait.errors import ConfigurationError, PlaitError, UnknownModelError
+from plait.errors import ConfigurationError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from plait.orchestrator import Agent, ApprovalRequest, Approver, Event, Run
+    from plait.orchestrator import Agent, Event, Run
     from plait.tools import Tool
 
-OK, FAILED, USAGE, DECLINED, INTERRUPTED = 0, 1, 2, 3, 130
+
+class PlannerName(StrEnum):
+    """The planners that the command line offers."""
+
+    COMPILER = "compiler"
+    NATIVE = "native"
+    REACT = "react"
+
 
 app = typer.Typer(
     help="Requests in plain words become plans of tool calls, run by a small model on your own machine.",
@@ -49,7 +54,9 @@ BaseURL = Annotated[
     ),
 ]
 ContextLength = Annotated[int | None, typer.Option(help="Tokens of prompt and answer together.", min=256)]
-PlannerName = Annotated[str, typer.Option(help="compiler (one plan), or the baselines react and native.")]
+PlannerOption = Annotated[
+    PlannerName, typer.Option(help="compiler (one plan for all), or the baselines react and native.")
+]
 Home = Annotated[
     Path | None, typer.Option(help="The folder with your contacts, calendars, notes and files (PLAIT_HOME).")
 ]
@@ -65,10 +72,9 @@ Deadline = Annotated[float | None, typer.Option(help="Seconds that the run may t
 @dataclass(frozen=True, slots=True)
 class _Options:
     model: ModelOptions
-    planner: str
+    planner: PlannerName
     home: Path
     tools: str | None
-    as_json: bool
     yes: bool
     deadline_s: float | None
 
@@ -88,7 +94,7 @@ def run(
     model: ModelName = DEFAULT_MODEL,
     base_url: BaseURL = None,
     context_length: ContextLength = None,
-    planner: PlannerName = "compiler",
+    planner: PlannerOption = PlannerName.COMPILER,
     home: Home = None,
     tools: Tools = None,
     as_json: AsJSON = False,
@@ -102,11 +108,11 @@ def run(
         planner,
         home or default_home(),
         tools,
-        as_json,
         yes,
         deadline,
     )
-    _execute(lambda: _run(query, options), debug=debug)
+    output = _run_output(query, as_json=as_json, debug=debug)
+    execute(lambda: _run(query, options, output), output)
 
 
 @app.command()
@@ -115,7 +121,7 @@ def plan(
     model: ModelName = DEFAULT_MODEL,
     base_url: BaseURL = None,
     context_length: ContextLength = None,
-    planner: PlannerName = "compiler",
+    planner: PlannerOption = PlannerName.COMPILER,
     home: Home = None,
     tools: Tools = None,
     as_json: AsJSON = False,
@@ -128,28 +134,36 @@ def plan(
         planner,
         home or default_home(),
         tools,
-        as_json,
         False,
         deadline,
     )
-    _execute(lambda: _plan(query, options), debug=debug)
+    output = _run_output(query, as_json=as_json, debug=debug)
+    execute(lambda: _plan(query, options, output), output)
 
 
 @app.command("tools")
 def list_tools(home: Home = None, tools: Tools = None, as_json: AsJSON = False, debug: Debug = False) -> None:
     """List the tools that plans may call."""
-    _execute(lambda: _tools(home or default_home(), tools, as_json=as_json), debug=debug)
+    output = Output(as_json=as_json, debug=debug)
+    execute(lambda: _tools(home or default_home(), tools, output), output)
 
 
-async def _run(query: str, options: _Options) -> int:
+def _run(query: str, options: _Options, output: Output) -> int:
+    with asyncio.Runner() as runner:
+        agent = _open_agent(query, options, output, runner)
+        return runner.run(_carry_out(query, agent, output, may_ask=not options.yes))
+
+
+async def _carry_out(query: str, agent: Agent, output: Output, *, may_ask: bool) -> int:
+    from plait.apps._approval import can_ask, terminal_approver
     from plait.apps._view import RunView
     from plait.orchestrator import RunFinished
 
-    console = Console(stderr=True)
     finished: list[Run] = []
-    async with await _open_agent(options, console) as agent:
-        with RunView(console) as view:
-            agent.approve = _approver(options, console, view.pause, view.resume)
+    async with agent:
+        with RunView(output.console) as view:
+            if may_ask and can_ask():
+                agent.approve = terminal_approver(output, view)
 
             def on_event(event: Event) -> None:
                 view.on_event(event)
@@ -160,44 +174,58 @@ async def _run(query: str, options: _Options) -> int:
                 result = await agent.run(query, on_event=on_event)
             except asyncio.CancelledError:
                 view.pause()
-                _report_interruption(finished, options, console)
-                raise
-    return _report(result, options, console)
+                _report_interruption(finished, output)
+                return INTERRUPTED
+        return _report(result, output, could_ask=agent.approve is not None)
 
 
-async def _plan(query: str, options: _Options) -> int:
+def _plan(query: str, options: _Options, output: Output) -> int:
+    with asyncio.Runner() as runner:
+        agent = _open_agent(query, options, output, runner)
+        return runner.run(_write_plan(query, agent, output))
+
+
+async def _write_plan(query: str, agent: Agent, output: Output) -> int:
     from plait.apps._view import RunView
+    from plait.orchestrator import PlanFinished, Run
 
-    console = Console(stderr=True)
-    async with await _open_agent(options, console) as agent:
-        if options.as_json or not sys.stdout.isatty():
-            result = await agent.plan(query)
-        else:
-            with RunView(console) as view:
-                result = await agent.plan(query, on_event=view.on_event)
-    if options.as_json:
-        _print_json(result.to_json())
-    elif not sys.stdout.isatty():
-        typer.echo(str(result.plan))
+    written = Run(query)
+    async with agent:
+        with RunView(output.console, transient=True) as view:
+
+            def on_event(event: Event) -> None:
+                view.on_event(event)
+                if isinstance(event, PlanFinished):
+                    written.plans.append(event.plan)
+
+            try:
+                result = await agent.plan(query, on_event=on_event)
+            except asyncio.CancelledError:
+                view.pause()
+                written.error = RunError("the planning was interrupted")
+                output.interrupted(written.to_json(), "Interrupted while planning; nothing was called.")
+                return INTERRUPTED
+    if output.as_json:
+        output.document(result.to_json())
+    elif len(result.plan) or result.error is None:
+        output.text(str(result.plan))
     if result.error is not None:
-        _print_error(console, result.error)
+        output.error(result.error)
         return FAILED
     return OK
 
 
-async def _tools(home: Path, tools: str | None, *, as_json: bool) -> int:
-    from rich.table import Table
-    from rich.text import Text
-
+def _tools(home: Path, tools: str | None, output: Output) -> int:
     toolbox = open_toolbox(home, tools, None)
-    if as_json:
-        _print_json([{**tool.to_openai()["function"], "annotations": _annotations(tool)} for tool in toolbox])
+    if output.as_json:
+        output.document(
+            [{**tool.to_openai()["function"], "annotations": _annotations(tool)} for tool in toolbox]
+        )
         return OK
-    table = Table("tool", "does", "kind", box=None, pad_edge=False, header_style="bold")
     for tool in toolbox:
-        kind = "reads" if tool.annotations.read_only else "sends" if tool.annotations.open_world else "writes"
-        table.add_row(Text(tool.signature), Text(tool.description), kind)
-    Console().print(table)
+        known = tool.annotations
+        kind = "reads" if known.read_only else "sends" if known.open_world else "writes"
+        output.entry(tool.signature, kind, tool.description)
     return OK
 
 
@@ -211,114 +239,67 @@ def _annotations(tool: Tool) -> dict[str, bool | None]:
     }
 
 
-async def _open_agent(options: _Options, console: Console) -> Agent:
+def _open_agent(query: str, options: _Options, output: Output, runner: asyncio.Runner) -> Agent:
     from plait.apps._examples import assistant_examples
-    from plait.apps._progress import transfer_progress
     from plait.orchestrator import Agent
 
+    if not query.strip():
+        raise ConfigurationError("the request is empty; say in a few words what is to be done")
     open_toolbox(options.home, options.tools, None)  # a wrong option is told before a model is fetched
-    with transfer_progress(console, options.model.model) as progress:
-        model = await open_model(options.model, progress=progress)
+    model = open_model(options.model, runner, output.console)
     return Agent(
         model,
         open_toolbox(options.home, options.tools, model),
-        planner=options.planner,
+        planner=options.planner.value,
         examples=assistant_examples(),
         policy="none" if options.yes else "writes",
         deadline_s=options.deadline_s,
     )
 
 
-def _approver(
-    options: _Options, console: Console, pause: Callable[[], None], resume: Callable[[], None]
-) -> Approver | None:
-    """Who is asked: the user at the terminal, or nobody where there is none."""
-    if options.yes or not (sys.stdin.isatty() and console.is_terminal):
-        return None
+def _run_output(query: str, *, as_json: bool, debug: bool) -> Output:
+    """An output whose document is that of a run, even where the run never began."""
 
-    async def ask(request: ApprovalRequest) -> bool | Set[int]:
-        from plait.apps._view import show_request
-        from plait.tools import call_in_thread
+    def failure(error: PlaitError) -> dict[str, Any]:
+        from plait.orchestrator import Run
 
-        pause()
-        show_request(console, request)
-        known = {call.task.id for call in request.calls}
-        while True:
-            console.print("Make them? \\[y]es, \\[n]o, or the numbers of those to make: ", end="")
-            line = await call_in_thread(sys.stdin.readline, {})
-            answer = _read_answer(line, known)
-            if answer is not None:
-                resume()
-                return answer
+        return Run(query, error=error).to_json()
 
-    return ask
+    return Output(as_json=as_json, debug=debug, failure=failure)
 
 
-def _read_answer(line: str, known: Set[int]) -> bool | Set[int] | None:
-    """All, none, or some of ``known``; ``None`` if ``line`` says none of these."""
-    words = line.replace(",", " ").lower().split()
-    if not line or words in (["n"], ["no"]):
-        return False
-    if words in (["y"], ["yes"]):
-        return True
-    numbers = {int(word) for word in words if word.isdecimal()}
-    return numbers if numbers and len(numbers) == len(words) and numbers <= known else None
-
-
-def _report(result: Run, options: _Options, console: Console) -> int:
-    if options.as_json:
-        _print_json(result.to_json())
+def _report(result: Run, output: Output, *, could_ask: bool) -> int:
+    if output.as_json:
+        output.document(result.to_json())
     elif result.answer:
-        typer.echo(result.answer)
+        output.text(result.answer)
+    for outcome in result.tasks:
+        if outcome.error is not None and outcome.status == "failed":
+            output.trace(outcome.error)
     if result.error is not None:
-        _print_error(console, result.error)
+        output.error(result.error)
         return FAILED
     if any(outcome.status == "declined" for outcome in result.tasks):
+        if not could_ask:
+            output.note("Calls that write or send were refused: run this at a terminal, or with --yes.")
         return DECLINED
     return OK if result.ok else FAILED
 
 
-def _report_interruption(finished: list[Run], options: _Options, console: Console) -> None:
+def _report_interruption(finished: list[Run], output: Output) -> None:
     """Say what was done and what was not."""
     for result in finished:
-        if options.as_json:
-            _print_json(result.to_json())
-        done = [str(o.task) for o in result.tasks if o.ok]
-        undone = [str(o.task) for o in result.tasks if not o.ok]
-        console.print("Interrupted.", style="yellow")
-        for title, calls in (("Done:", done), ("Not done, or not known to be:", undone)):
-            if calls:
-                console.print(title, *calls, sep="\n  ", markup=False, highlight=False)
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
-
-
-def _print_error(console: Console, error: PlaitError) -> None:
-    console.print("error:", style="bold red", end=" ")
-    console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-
-
-def _execute(work: Callable[[], Awaitable[int]], *, debug: bool) -> None:
-    """Run ``work`` and exit with its code; errors are one sentence, with a traceback for ``--debug``."""
-
-    async def main() -> int:
-        return await work()
-
-    try:
-        code = asyncio.run(main())
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    except PlaitError as error:
-        if debug:
-            raise
-        _print_error(Console(stderr=True), error)
-        code = USAGE if isinstance(error, (ConfigurationError, UnknownModelError)) else FAILED
-    except BrokenPipeError:  # whoever read standard output has left
-        sys.stderr.close()
-        code = FAILED
-    raise typer.Exit(code)
+        done = [o.task for o in result.tasks if o.ok]
+        stopped = [o.task for o in result.tasks if o.status == "cancelled" and o.started_s is not None]
+        undone = [o.task for o in result.tasks if o.task not in done and o.task not in stopped]
+        lines = ["Interrupted." if result.tasks else "Interrupted while planning; nothing was called."]
+        for title, tasks in (
+            ("Done:", done),
+            ("Stopped on the way, may have been done:", stopped),
+            ("Not done:", undone),
+        ):
+            lines += [title, *(f"  {task}" for task in tasks)] if tasks else []
+        output.interrupted(result.to_json(), "\n".join(lines))
 
 
 def main() -> None:

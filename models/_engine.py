@@ -158,20 +158,31 @@ class Engine:
         Returns:
             How many tokens were found in the cache, and whether it was cancelled on the way.
         """
-        self._current = best = max(self._sequences, key=lambda s: (_common(s.tokens, tokens), -s.used_at))
-        n_common = min(
-            _common(best.tokens, tokens), len(tokens) - 1
-        )  # the last token is needed for its logits
-        if n_common == 0:
-            self._current = best = min(self._sequences, key=lambda s: (len(s.tokens) > 0, s.used_at))
+        self._current, n_common = self._resume(tokens)
         self._clock += 1
-        best.used_at = self._clock
-        self._truncate(best, n_common)
+        self._current.used_at = self._clock
         for start in range(n_common, len(tokens), _BATCH):
             if cancelled():
                 return n_common, True
             self.decode(tokens[start : start + _BATCH])
         return n_common, False
+
+    def _resume(self, tokens: Sequence[int]) -> tuple[_Sequence, int]:
+        """The sequence in which ``tokens`` go on, and how many of them are in it already.
+
+        Where most of the sequence with the longest common beginning would be lost, what is common is
+        copied to another one: prompts of different kinds keep their beginnings side by side.
+        """
+        best = max(self._sequences, key=lambda s: (_common(s.tokens, tokens), s.used_at))
+        # The last token is computed in any case: its logits are needed.
+        n_common = min(_common(best.tokens, tokens), len(tokens) - 1)
+        if 2 * n_common >= len(best.tokens):
+            return best, self._truncate(best, n_common)
+        target = min((s for s in self._sequences if s is not best), key=lambda s: (bool(s.tokens), s.used_at))
+        self._truncate(target, 0)
+        self._lib.llama_memory_seq_cp(self._memory, best.id, target.id, 0, n_common)
+        target.tokens = best.tokens[:n_common]
+        return target, n_common
 
     def decode(self, tokens: Sequence[int]) -> None:
         """Append up to one batch of ``tokens`` to the current sequence; :meth:`logits` are the last one's."""
@@ -208,14 +219,16 @@ class Engine:
             used -= len(sequence.tokens)
             self._truncate(sequence, 0)
 
-    def _truncate(self, sequence: _Sequence, n_tokens: int) -> None:
+    def _truncate(self, sequence: _Sequence, n_tokens: int) -> int:
+        """Forget all but the first ``n_tokens``; returns how many are left."""
         if len(sequence.tokens) == n_tokens:
-            return
+            return n_tokens
         if not self._lib.llama_memory_seq_rm(self._memory, sequence.id, n_tokens, -1):
             # Recurrent models cannot forget a part; they start over.
             self._lib.llama_memory_seq_rm(self._memory, sequence.id, -1, -1)
             n_tokens = 0
         del sequence.tokens[n_tokens:]
+        return n_tokens
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:
@@ -235,6 +248,7 @@ def _free(lib: Any, context: Any, model: Any, lock: threading.Lock) -> None:
     if lock.acquire(timeout=_CLOSE_WAIT_S):  # a decode that does not end keeps what it uses
         lib.llama_free(context)
         lib.llama_model_free(model)
+        lock.release()
 
 
 def _reported() -> str:

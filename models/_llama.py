@@ -128,17 +128,13 @@ class LlamaModel:
 
         thread = threading.Thread(target=work, name=f"plait-decode-{self.name}", daemon=True)
         thread.start()
-        ended = False
         try:
             while (item := await queue.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
                 yield item
-            ended = True
         finally:
             left.set()
-            if not ended:
-                generation.finish_reason = generation.finish_reason or "cancelled"
 
     def _decode(
         self,

@@ -199,7 +199,7 @@ class Agent:
                     feedback = decision.reason
                     emit(Replanned(clock(), feedback))
                 else:
-                    run.error = PlanError(f"there was no answer after {self.planner.max_rounds} rounds")
+                    run.error = RunError(f"there was no answer after {self.planner.max_rounds} rounds")
         except PlaitError as error:
             run.error = error
         except TimeoutError:
@@ -265,7 +265,7 @@ class Agent:
                     decision = step
         run.timings.join_s += clock() - began
         if decision is None:
-            raise PlanError("the joiner gave neither an answer nor the wish for another plan")
+            raise RunError("the joiner gave neither an answer nor the wish for another plan")
         return decision
 
     def _context(self, run: Run, round_: int, feedback: str) -> PlanContext:

@@ -72,10 +72,12 @@ class ModelJoiner:
 def direct_answer(context: PlanContext, toolbox: Toolbox) -> str | None:
     """The answer, where no model is needed to give it: what actions report, one value, or what failed."""
     used = {k for o in context.outcomes for k in o.task.dependencies}
+    repeated = [(o.task.tool, o.arguments) for o in context.outcomes if o.reused]
     reports: list[str] = []
     n_values = 0
     for outcome in context.outcomes:
-        if outcome.task.id in used or not outcome.ok or outcome.reused:
+        is_repeated = not outcome.reused and (outcome.task.tool, outcome.arguments) in repeated
+        if outcome.task.id in used or not outcome.ok or is_repeated:
             continue
         if _is_action(outcome, toolbox):
             reports.append(

@@ -59,7 +59,7 @@ class JSONPlanParser(TextParser):
         if char == expected:
             self._n_prologue += 1
         elif self._n_prologue and (self._n_prologue in _KEY or not char.isspace()):
-            raise Malformed(f"expected {expected!r}, as in {{\"tasks\": [...]}}, not {char!r}")
+            raise Malformed(f'expected {expected!r}, as in {{"tasks": [...]}}, not {char!r}')
 
     def _between_tasks(self, char: str) -> None:
         if char not in self._allowed:
@@ -73,7 +73,7 @@ class JSONPlanParser(TextParser):
     def _complete(self) -> Task | None:
         text = "".join(self._piece)
         entry = _decoded(text)
-        tool, arguments = entry.get("tool"), entry.get("arguments", {})
+        tool, arguments = entry.get("tool"), entry.get("arguments", _Object())
         if not isinstance(tool, str) or not isinstance(arguments, _Object) or entry.keys() - _TASK_KEYS:
             raise Malformed(_SHAPE, 0)
         twice = entry.twice or arguments.twice
@@ -102,7 +102,6 @@ class JSONPlanParser(TextParser):
 
     def _end(self) -> None:
         raise Malformed("the plan ends in the middle")
-
 
 
 class _Object(dict[str, Any]):

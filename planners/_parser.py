@@ -21,7 +21,7 @@ __all__ = ["JSONPlanParser", "PlanParser", "parse_plan"]
 _NUMBER = re.compile(r"([0-9]+)\s*(\.\s*)?")
 _TOOL = re.compile(r"([^\s()]+)\s*")
 _JOIN = re.compile(r"(?:[0-9]+\s*\.\s*)?join\s*")
-_NUMBERED = re.compile(r"[0-9]+\s*(?:[.):]|$)")
+_NUMBERED = re.compile(r"[0-9]+\s*[.):]")
 _CALLED = re.compile(r"\w$")  # prose has a space before its parentheses
 _REMARKS = ("#", "```", "<", "Thought")
 _EXPECTED = "expected a call such as 1. tool(argument=value)"
@@ -89,7 +89,7 @@ class PlanParser(TextParser):
 
     def _begun(self, head: str) -> _Call:
         digits, tool, at = _split(head)
-        if at < len(head):
+        if not tool or at < len(head):
             raise Malformed(_EXPECTED, at)
         number = int(digits) if len(digits) < 10 else 0
         if number < self._first:
@@ -111,7 +111,7 @@ class PlanParser(TextParser):
             raise Malformed("the plan ends in the middle of a task")
         if _JOIN.fullmatch(head):
             self.joined = True
-        elif _NUMBERED.match(head):
+        elif _NUMBERED.match(head) or head.isdecimal():
             raise Malformed(_EXPECTED, _split(head)[2])
         elif head and self._n_tasks and not head.startswith(_REMARKS):
             raise Malformed(_EXPECTED, 0)

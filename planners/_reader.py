@@ -143,7 +143,7 @@ class CallReader:
 
     @property
     def _next(self) -> str:
-        return self._text[self._at : self._at + 20]
+        return self._text[self._at : self._at + 20].partition("\n")[0]
 
     def _skip(self) -> None:
         space = _SPACE.match(self._text, self._at)

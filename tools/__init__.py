@@ -1,8 +1,8 @@
 """Tools: functions that a plan may call, and collections of them."""
 
 from plait.tools._langchain import from_langchain, to_langchain
-from plait.tools._tool import Tool, ToolAnnotations, tool
 from plait.tools._threads import call_in_thread
+from plait.tools._tool import Tool, ToolAnnotations, tool
 from plait.tools._toolbox import Toolbox
 from plait.tools._types import (
     AnyType,

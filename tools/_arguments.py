@@ -87,7 +87,7 @@ def model_of_signature(function: Callable[..., Any], *, tool: str) -> type[BaseM
             )
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[name] = (hints.get(name, Any), (default, described.get(name)))
-    return _build(tool, fields, _CONFIG)
+    return _build(tool, fields)
 
 
 def model_of_schema(arguments: ObjectType, *, tool: str) -> type[BaseModel]:
@@ -110,7 +110,7 @@ def json_schema(model: type[BaseModel], *, tool: str) -> dict[str, Any]:
         return model.model_json_schema(by_alias=True, schema_generator=_QuietGenerator)
     except (PydanticUserError, PydanticOmit, PydanticUndefinedAnnotation) as error:
         raise ToolDefinitionError(
-            f"the arguments of {tool!r} have no JSON schema: {_first_line(error)}; "
+            f"the arguments of {tool!r} have no JSON schema: {_in_one_line(error)}; "
             "use types that JSON can express",
             tool=tool,
         ) from error
@@ -127,7 +127,7 @@ def validate(model: type[BaseModel], arguments: Any, *, tool: str) -> dict[str, 
     except ValidationError as error:
         problems = "; ".join(_problem(e) for e in error.errors(include_url=False, include_context=False))
         raise ToolArgumentError(f"{tool}: {problems}", tool=tool) from error
-    except Exception as error:  # noqa: BLE001  (a validator in the tool's own type hints)
+    except Exception as error:  # a validator in the tool's own type hints may raise anything
         raise ToolArgumentError(
             f"{tool}: the arguments cannot be validated: {type(error).__name__}: {error}", tool=tool
         ) from error
@@ -147,7 +147,7 @@ def _set_values(parsed: BaseModel) -> dict[str, Any]:
 def returned_type(function: Callable[..., Any]) -> str:
     """The return type of ``function`` as a prompt shows it; empty if it has no hint."""
     hints = typing.get_type_hints(_documented(function), include_extras=True)
-    hint = hints.get("return", inspect.Signature.empty)
+    hint = function if inspect.isclass(function) else hints.get("return", inspect.Signature.empty)
     if hint is inspect.Signature.empty:
         return ""
     if hint is None or hint is type(None):
@@ -202,6 +202,10 @@ def argument_descriptions(doc: str) -> dict[str, str]:
     return described
 
 
+class _Closed(BaseModel):
+    model_config = _CONFIG
+
+
 class _QuietGenerator(GenerateJsonSchema):
     """A default that JSON cannot express is left out of the schema, and that is no cause to warn."""
 
@@ -217,8 +221,11 @@ def _documented(function: Callable[..., Any]) -> Callable[..., Any]:
     return function if inspect.isroutine(function) else type(function).__call__
 
 
-def _build(name: str, fields: Mapping[str, tuple[Any, Any]], config: ConfigDict) -> type[BaseModel]:
-    """``fields`` maps a name to its type and a pair of default (``...`` if required) and description."""
+def _build(name: str, fields: Mapping[str, tuple[Any, Any]], extra: Any = None) -> type[BaseModel]:
+    """A model of ``fields``, and of any others of the type ``extra``.
+
+    ``fields`` maps a name to its type and a pair of default (``...`` if required) and description.
+    """
     definitions: dict[str, Any] = {}
     for index, (field_name, (hint, (default, description))) in enumerate(fields.items()):
         safe = (
@@ -232,16 +239,25 @@ def _build(name: str, fields: Mapping[str, tuple[Any, Any]], config: ConfigDict)
             options["alias"] = field_name
         definitions[field_name if safe else f"field_{index}"] = (hint, Field(default, **options))
     try:
-        return create_model(_class_name(name), __config__=config, **definitions)
+        return create_model(_class_name(name), __base__=_base(extra), **definitions)
     except (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError, ValueError) as error:
         raise ToolDefinitionError(
-            f"the arguments of {name!r} cannot be validated: {_first_line(error)}", tool=name
+            f"the arguments of {name!r} cannot be validated: {_in_one_line(error)}", tool=name
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _base(extra: Any) -> type[BaseModel]:
+    if extra is None:
+        return _Closed
+    annotations = {"__pydantic_extra__": dict[str, extra]}
+    config = ConfigDict(**{**_CONFIG, "extra": "allow"})
+    namespace = {"__annotations__": annotations, "__module__": __name__, "model_config": config}
+    return type("_Open", (BaseModel,), namespace)
+
+
+def _in_one_line(error: Exception) -> str:
     lines = str(error).splitlines()
-    return " ".join(line.strip() for line in lines[: 3 if isinstance(error, SchemaError) else 1])
+    return " ".join(line.strip() for line in (lines if isinstance(error, SchemaError) else lines[:1]))
 
 
 def _class_name(name: str) -> str:
@@ -253,8 +269,7 @@ def _model_of_object(type_: ObjectType, tool: str) -> type[BaseModel]:
     for f in type_.fields:
         hint = _hint(f.type, tool)
         fields[f.name] = (hint, (... if f.required else f.default, f.description or None))
-    extra: Literal["allow", "forbid"] = "forbid" if type_.extra is None else "allow"
-    return _build(tool, fields, ConfigDict(**{**_CONFIG, "extra": extra}))
+    return _build(tool, fields, extra=None if type_.extra is None else _hint(type_.extra, tool))
 
 
 def _hint(type_: Type, tool: str) -> Any:
@@ -286,7 +301,8 @@ def _string_hint(type_: StringType, tool: str) -> Any:
             re.compile(type_.pattern)
         except re.error as error:
             raise ToolDefinitionError(
-                f"the schema of {tool!r} has the pattern {type_.pattern!r}, which is no regular expression: {error}",
+                f"the schema of {tool!r} has the pattern {type_.pattern!r}, "
+                f"which is no regular expression: {error}",
                 tool=tool,
             ) from error
     bounds = Field(pattern=type_.pattern, min_length=type_.min_length, max_length=type_.max_length)
@@ -303,7 +319,7 @@ def _array_hint(type_: ArrayType, tool: str) -> Any:
     prefix = tuple(_hint(p, tool) for p in type_.prefix)
     n_prefix, closed = len(prefix), bool(prefix) and type_.max_items == len(prefix)
     if closed and type_.min_items == n_prefix:
-        return Annotated[tuple[prefix], AfterValidator(list)]
+        return Annotated[tuple[prefix], AfterValidator(list)]  # type: ignore[valid-type]
     options = prefix if closed else (*prefix, _hint(type_.items, tool))
     bounds = Field(min_length=type_.min_items, max_length=type_.max_items)
     return Annotated[list[Union[options]], bounds]  # type: ignore[valid-type]  # noqa: UP007
@@ -323,6 +339,13 @@ def _problem(error: Any) -> str:
         return f"{where} is missing"
     if error["type"] == "extra_forbidden":
         return f"there is no argument {where}"
-    shown = _SHORT.repr(error["input"])
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return f"{where}: {error['msg'][:1].lower()}{error['msg'][1:]}, not {shown}"
+    return f"{where}: {error['msg'][:1].lower()}{error['msg'][1:]}, not {shown(error['input'])}"
+
+
+def shown(value: Any) -> str:
+    """``value`` in at most 80 characters, for a message; it never raises."""
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # an integer of more digits than Python writes out
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else f"{text[:77]}..."

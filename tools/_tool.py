@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import inspect
+import itertools
 import json
 import random
 import re
@@ -15,15 +18,17 @@ from pydantic import BaseModel
 
 from plait.errors import ToolArgumentError, ToolCallError, ToolDefinitionError, ToolError, ToolTimeoutError
 from plait.tools._arguments import (
+    documentation,
+    json_schema,
     model_of_schema,
     model_of_signature,
     returned_type,
-    schema_of_model,
+    shown,
     summary,
     validate,
 )
 from plait.tools._threads import call_in_thread
-from plait.tools._types import ObjectType, parse_schema, render_type, without_null
+from plait.tools._types import ObjectType, parse_schema, render_name, render_type, without_null
 from plait.tools._values import coerce, to_jsonable
 
 _NAME = re.compile(r"""[^\s()\[\]{}"'`,=$#]+""")
@@ -97,15 +102,20 @@ class Tool:
         Raises:
             ToolDefinitionError: the name or the signature cannot be used.
         """
-        label = name or str(getattr(function, "__name__", type(function).__name__))
+        label = name or _name_of(function)
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ToolDefinitionError(
+                f"{label!r} yields its results, which nothing could read twice; return a list", tool=label
+            )
         model = model_of_signature(function, tool=label)
-        arguments, degraded = schema_of_model(model, tool=label)
+        schema = json_schema(model, tool=label)
+        arguments, degraded = parse_schema(schema, tool=label)
         return cls._checked(
             name=label,
-            description=description or summary(inspect.getdoc(function) or "") or label.replace("_", " "),
+            description=description or summary(documentation(function)) or label.replace("_", " "),
             arguments=arguments,
             arguments_model=model,
-            schema=_untitled(model.model_json_schema(by_alias=True)),
+            schema=_untitled(to_jsonable(schema)),
             function=function,
             returns=returned_type(function),
             annotations=ToolAnnotations(read_only, destructive, idempotent, open_world),
@@ -135,18 +145,24 @@ class Tool:
         Raises:
             ToolDefinitionError: the definition has no name, or its parameters cannot be expressed.
         """
-        body = definition.get("function", definition)
+        body: Any = definition
+        if isinstance(body, Mapping):
+            body = body.get("function", body)
         label = body.get("name") if isinstance(body, Mapping) else None
         if not isinstance(label, str):
-            raise ToolDefinitionError(f"a function definition needs a name: {definition!r}")
+            raise ToolDefinitionError(
+                f"a function definition is an object with a name, which is text, not {definition!r}"
+            )
         parameters = body.get("parameters", body.get("inputSchema", body.get("input_schema")))
-        arguments, degraded = parse_schema(parameters or {"type": "object"}, tool=label)
+        arguments, degraded = parse_schema({} if parameters is None else parameters, tool=label)
         return cls._checked(
             name=label,
             description=str(body.get("description") or label.replace("_", " ")),
             arguments=arguments,
             arguments_model=model_of_schema(arguments, tool=label),
-            schema=parameters or {"type": "object", "properties": {}},
+            schema=parameters
+            if parameters and parameters is not True
+            else {"type": "object", "properties": {}},
             function=function or _Unimplemented(label),
             returns=returns,
             annotations=annotations or ToolAnnotations(),
@@ -157,28 +173,59 @@ class Tool:
         )
 
     @classmethod
-    def _checked(cls, *, name: str, function: Callable[..., Any], **rest: Any) -> Tool:
+    def _checked(
+        cls,
+        *,
+        name: str,
+        function: Callable[..., Any],
+        timeout_s: float | None,
+        retries: int,
+        max_concurrency: int | None,
+        **rest: Any,
+    ) -> Tool:
         if not _NAME.fullmatch(name) or name == "join":
             raise ToolDefinitionError(
                 f"{name!r} cannot be the name of a tool: 'join' ends a plan, and white space, brackets, "
                 "quotes, commas, '=', '$' and '#' are its punctuation; pass another with name=",
                 tool=name,
             )
+        limits = (
+            ("timeout_s", timeout_s, timeout_s is None or timeout_s > 0, "more than 0, or None"),
+            ("retries", retries, retries >= 0, "0 or more"),
+            (
+                "max_concurrency",
+                max_concurrency,
+                max_concurrency is None or max_concurrency > 0,
+                "1 or more, or None",
+            ),
+        )
+        for option, value, fits, wanted in limits:
+            if not fits:
+                raise ToolDefinitionError(f"{option} of {name!r} must be {wanted}, not {value!r}", tool=name)
         call = getattr(function, "__call__", function)  # noqa: B004
         is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-        return cls(name=name, function=function, _is_async=is_async, **rest)
+        return cls(
+            name=name,
+            function=function,
+            timeout_s=timeout_s,
+            retries=retries,
+            max_concurrency=max_concurrency,
+            _is_async=is_async,
+            **rest,
+        )
 
     @property
     def signature(self) -> str:
         """One line for a prompt: ``name(argument: type, optional?: type, other: type = default) -> type``."""
         parts = []
         for f in self.arguments.fields:
+            name = render_name(f.name)
             if f.required:
-                parts.append(f"{f.name}: {render_type(f.type)}")
+                parts.append(f"{name}: {render_type(f.type)}")
             elif f.default is None:
-                parts.append(f"{f.name}?: {render_type(without_null(f.type))}")
+                parts.append(f"{name}?: {render_type(without_null(f.type))}")
             else:
-                parts.append(f"{f.name}: {render_type(f.type)} = {_literal(f.default)}")
+                parts.append(f"{name}: {render_type(f.type)} = {_literal(f.default)}")
         return f"{self.name}({', '.join(parts)})" + (f" -> {self.returns}" if self.returns else "")
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,7 +236,7 @@ class Tool:
         """
         if not isinstance(arguments, Mapping):
             raise ToolArgumentError(
-                f"{self.name}: the arguments must be an object, not {arguments!r}", tool=self.name
+                f"{self.name}: the arguments must be an object, not {shown(arguments)}", tool=self.name
             )
         return validate(self.arguments_model, coerce(self.arguments, arguments), tool=self.name)
 
@@ -204,50 +251,53 @@ class Tool:
         """
         keywords = self.validate(arguments) if arguments or self.arguments.fields else {}
         may_retry = self.annotations.read_only or self.annotations.idempotent
-        for attempt in range(self.retries if may_retry else 0):
+        n_retries = self.retries if may_retry else 0
+        n_cancelled = _cancelling()
+        for attempt in itertools.count():
             try:
-                return await self._attempt(keywords)
-            except ToolError as error:
-                if type(error) is ToolCallError and error.__cause__ is None:
-                    raise  # the tool's own word, which a second call would only repeat
-            await asyncio.sleep(_FIRST_BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
-        return await self._attempt(keywords)
-
-    async def _attempt(self, keywords: dict[str, Any]) -> Any:
-        try:
-            if self.timeout_s is None:
-                return await self._call(keywords)
-            async with asyncio.timeout(self.timeout_s) as deadline:
-                return await self._call(keywords)
-        except ToolError:
-            raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+                async with asyncio.timeout(self.timeout_s) as deadline:
+                    return await self._call(keywords)
+            except ToolCallError as error:  # the tool's own word, which a second call would only repeat
+                error.tool = error.tool or self.name
                 raise
-            raise ToolCallError(f"{self.name} failed: it cancelled itself", tool=self.name) from error
-        # The one boundary where a tool's exceptions become data; sys.exit() in a tool ends the tool.
-        except (Exception, SystemExit) as error:
-            if isinstance(error, TimeoutError) and self.timeout_s is not None and deadline.expired():
-                raise ToolTimeoutError(
-                    f"{self.name} did not answer within {self.timeout_s:g} s",
-                    tool=self.name,
-                    timeout_s=self.timeout_s,
-                ) from error
-            detail = str(error) or "no message"
-            raise ToolCallError(
-                f"{self.name} failed: {type(error).__name__}: {detail}", tool=self.name
-            ) from error
+            # The one boundary where a tool's exceptions become data; sys.exit() in a tool ends the tool.
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and _cancelling():
+                    raise
+                if _cancelling() > n_cancelled:  # its clean-up failed
+                    raise asyncio.CancelledError from error
+                failure = self._failure(error, late=deadline.expired())
+            if attempt >= n_retries:
+                break
+            await asyncio.sleep(_FIRST_BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
+        raise failure
+
+    def _failure(self, error: BaseException, *, late: bool) -> ToolError:
+        failure: ToolError
+        if late:
+            failure = ToolTimeoutError(
+                f"{self.name} did not answer within {self.timeout_s:g} s",
+                tool=self.name,
+                timeout_s=self.timeout_s,
+            )
+        elif isinstance(error, asyncio.CancelledError):
+            failure = ToolCallError(f"{self.name} failed: it cancelled itself", tool=self.name)
+        else:
+            detail = f"{type(error).__name__}: {_message(error)}"
+            failure = ToolCallError(f"{self.name} failed: {detail}", tool=self.name)
+        failure.__cause__ = error
+        return failure
 
     async def _call(self, keywords: dict[str, Any]) -> Any:
         if self._is_async:
-            return await self.function(**keywords)
+            return await _in_own_task(functools.partial(self.function, **keywords))
         result = await call_in_thread(self.function, keywords)
-        return await result if inspect.isawaitable(result) else result
+        return await _in_own_task(lambda: result) if inspect.isawaitable(result) else result
 
     def to_openai(self) -> dict[str, Any]:
         """The function definition in OpenAI's format."""
-        function = {"name": self.name, "description": self.description, "parameters": dict(self.schema)}
+        parameters = copy.deepcopy(dict(self.schema))
+        function = {"name": self.name, "description": self.description, "parameters": parameters}
         return {"type": "function", "function": function}
 
 
@@ -281,7 +331,7 @@ def tool(
         ...     '''The number of people who live in a city.'''
     """
     if function is not None:
-        return Tool.from_function(function)
+        return Tool.from_function(function, **options)
     return lambda decorated: Tool.from_function(decorated, **options)
 
 
@@ -289,8 +339,41 @@ def tool(
 class _Unimplemented:
     tool: str
 
-    async def __call__(self, **_: Any) -> Awaitable[Any]:
+    async def __call__(self, /, **_: Any) -> Any:
         raise ToolCallError(f"{self.tool} has a definition and no function to call", tool=self.tool)
+
+
+async def _in_own_task(function: Callable[[], Awaitable[Any]]) -> Any:
+    """What ``function`` gives in the end; if it cancels the task it runs in, that is not the caller's."""
+
+    async def outcome() -> tuple[Any, SystemExit | None]:
+        try:
+            return await function(), None
+        except SystemExit as error:  # out of a task it would end the event loop
+            return None, error
+
+    result, ended = await asyncio.create_task(outcome())
+    if ended is not None:
+        raise ended
+    return result
+
+
+def _cancelling() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error) or "no message"
+    except Exception:  # noqa: BLE001  (its own __str__ may raise anything)
+        return "no message"
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _untitled(schema: dict[str, Any]) -> dict[str, Any]:

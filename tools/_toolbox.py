@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from plait.errors import DuplicateToolError, ToolDefinitionError, UnknownToolError
@@ -54,9 +54,9 @@ class Toolbox(Collection[Tool]):
         try:
             return self._tools[name]
         except KeyError:
-            close = difflib.get_close_matches(name, self._tools, n=3) or list(self._tools)[:10]
+            close = difflib.get_close_matches(str(name), self._tools, n=3) or list(self._tools)[:10]
             known = f"did you mean {', '.join(close)}?" if close else "the toolbox is empty"
-            raise UnknownToolError(f"there is no tool {name!r}; {known}", tool=name) from None
+            raise UnknownToolError(f"there is no tool {name!r}; {known}", tool=str(name)) from None
 
     def get(self, name: str) -> Tool | None:
         """The tool of that name, or ``None``."""
@@ -75,7 +75,7 @@ class Toolbox(Collection[Tool]):
 
     def subset(self, names: Iterable[str]) -> Toolbox:
         """The toolbox of the tools with these names."""
-        return Toolbox(self[name] for name in names)
+        return Toolbox(self[name] for name in dict.fromkeys(names))
 
 
 def as_tool(candidate: ToolLike) -> Tool:
@@ -86,6 +86,8 @@ def as_tool(candidate: ToolLike) -> Tool:
         from plait.tools._langchain import from_langchain
 
         return from_langchain(candidate)
-    if isinstance(candidate, Callable):  # type: ignore[arg-type]
+    if callable(candidate) and not isinstance(candidate, type):
         return Tool.from_function(candidate)
-    raise ToolDefinitionError(f"{candidate!r} is neither a tool nor a function")
+    raise ToolDefinitionError(
+        f"{candidate!r} is neither a tool nor a function; Tool.from_schema() makes a tool of a definition"
+    )

@@ -193,7 +193,8 @@ def parse_schema(schema: Mapping[str, Any], *, tool: str) -> tuple[ObjectType, t
         reader.degraded.append("arguments: which of them go together is not checked")
     if not isinstance(parsed, ObjectType):
         raise ToolDefinitionError(
-            f"the arguments of {tool!r} must be described by a schema of type object, not {render_type(parsed)}",
+            f"the arguments of {tool!r} must be described by a schema of type object, "
+            f"not of {render_type(parsed)}",
             tool=tool,
         )
     return parsed, tuple(dict.fromkeys(reader.degraded))
@@ -384,9 +385,7 @@ class _Reader:
                 raise self._refusal(path, f"has a property named {name!r}, which is no string")
         missing = sorted(set(required) - set(properties))
         fields = tuple(
-            self._field(
-                name, prop, name in required or _says_required(prop), f"{path}.{name}", seen
-            )
+            self._field(name, prop, name in required or _says_required(prop), f"{path}.{name}", seen)
             for name, prop in (*properties.items(), *((name, {}) for name in missing))
         )
         extra = schema.get("additionalProperties", not fields and path != "arguments")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time as clock
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, tzinfo
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 from plait.tools._types import (
     NULL,
@@ -18,6 +21,9 @@ from plait.tools._types import (
     Type,
     UnionType,
 )
+
+_CLASSES = {"date-time": datetime, "date": date, "time": time}
+_LONGEST_DATE = 100
 
 
 def coerce(type_: Type, value: Any) -> Any:
@@ -81,37 +87,68 @@ def _as_union(type_: UnionType, value: Any) -> Any:
 
 
 def _as_member(type_: EnumType, value: Any) -> Any:
+    if value is not None and not isinstance(value, (str, int, float)):
+        return value
     if any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in type_.values):
         return value
-    wanted = str(value).strip().casefold()
+    written = _written(value)
+    if written is None:
+        return value
+    wanted = written.strip().casefold()
     found = [v for v in type_.values if v is not None and str(v).casefold() == wanted]
     return found[0] if len(found) == 1 else value
 
 
 def _as_string(type_: StringType, value: Any) -> Any:
+    kind = type_.format or ""
     if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, datetime) and kind in ("date", "time"):
+            value = value.date() if kind == "date" else value.timetz()
+        return value if type(value) is _CLASSES.get(kind) else value.isoformat()
+    if isinstance(value, (PurePath, UUID)):
         return str(value)
-    if isinstance(value, str) and type_.format in ("date-time", "date", "time"):
-        return _iso(value, type_.format)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _written(value) or value
+    if isinstance(value, str) and kind in _CLASSES:
+        return _iso(value, kind)
     return value
+
+
+def _written(value: str | float | None) -> str | None:
+    try:
+        return str(value)
+    except ValueError:  # more digits than Python writes out
+        return None
 
 
 def _iso(text: str, kind: str) -> str:
     """``text`` as an ISO date-time, date or time, if it names one completely; otherwise unchanged."""
     from dateutil import parser
 
+    if len(text) > _LONGEST_DATE:
+        return text
+    hour = 1 if kind == "time" else 0  # the time of a date that names none is midnight
     try:  # what two different "today"s read alike leaves no part to guess
-        first = parser.parse(text, default=datetime(2001, 1, 1))
-        second = parser.parse(text, default=datetime(2002, 2, 2))
-    except (parser.ParserError, OverflowError):
+        first = parser.parse(text, default=datetime(2001, 1, 1), tzinfos=_zone)
+        second = parser.parse(text, default=datetime(2002, 2, 2, hour), tzinfos=_zone)
+        read = first.timetz() if kind == "time" else first.date() if kind == "date" else first
+        alike = first.timetz() == second.timetz() if kind == "time" else first == second
+        return read.isoformat() if alike else text
+    except (ValueError, OverflowError, TypeError):
         return text
-    if kind == "time":
-        return first.timetz().isoformat() if first.timetz() == second.timetz() else text
-    if first != second:
-        return text
-    return first.date().isoformat() if kind == "date" else first.isoformat()
+
+
+def _zone(name: str | None, offset_s: int | None) -> tzinfo | None:
+    """The zone that a text names; without this, dateutil would drop those it does not know."""
+    from dateutil import tz
+
+    if offset_s is not None:
+        return tz.tzoffset(name, offset_s)
+    if name is None:
+        return None
+    if name in clock.tzname:
+        return tz.tzlocal()
+    raise ValueError(f"the time zone {name!r} is not known")
 
 
 def _unquoted(value: Any, wanted: type) -> Any:
@@ -132,20 +169,37 @@ def _takes_null(type_: Type) -> bool:
 
 
 def to_jsonable(value: Any) -> Any:
-    """``value`` as JSON types; what has no JSON form becomes its ``repr``."""
-    from pydantic_core import PydanticSerializationError, to_jsonable_python
+    """``value`` as JSON types; what has no JSON form becomes its ``repr``. It never raises."""
+    from pydantic_core import from_json, to_json
 
     try:
-        return to_jsonable_python(value, fallback=repr, bytes_mode="base64", inf_nan_mode="strings")
-    except (PydanticSerializationError, ValueError, RecursionError):
-        return repr(value)  # circular, or its own serializer failed
+        text = to_json(value, fallback=_repr, bytes_mode="base64", inf_nan_mode="strings")
+        return from_json(text, allow_inf_nan=False)
+    except Exception:  # noqa: BLE001  (circular, or its own serializer failed, with any exception)
+        return _printable(_repr(value))
 
 
 def to_text(value: Any) -> str:
-    """``value`` as it stands in a message or a prompt: text as it is, the rest as JSON."""
+    """``value`` as it stands in a message or a prompt: text as it is, the rest as JSON. It never raises."""
     if isinstance(value, str):
-        return value
+        return _printable(value)
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     jsonable = to_jsonable(value)
     return jsonable if isinstance(jsonable, str) else json.dumps(jsonable, ensure_ascii=False)
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  (its own __repr__ may raise anything)
+        return f"<{type(value).__name__}>"
+
+
+def _printable(text: str) -> str:
+    """``text``, with what UTF-8 cannot say (names of files that are no text) escaped."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text

@@ -19,6 +19,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from plait.errors import ContextLengthError, GrammarError
 from plait.models._http import HTTPModel
 from plait.models._langchain import LangChainModel
+from plait.models._llama import LlamaModel
 from plait.models._scripted import ScriptedModel
 from plait.models._types import ChatModel, Generation, Grammar, Message
 
@@ -79,6 +80,11 @@ async def make_langchain(request: pytest.FixtureRequest, context_length: int) ->
     yield LangChainModel(WordsChatModel(), context_length=context_length)
 
 
+@asynccontextmanager
+async def make_llama(request: pytest.FixtureRequest, context_length: int) -> AsyncIterator[ChatModel]:
+    yield LlamaModel(request.getfixturevalue("smollm2"), context_length=context_length)
+
+
 def cut(stop: list[str], max_tokens: int | None) -> tuple[list[str], str]:
     """The words of the answer, as a model that heeds stop texts and ``max_tokens`` says them."""
     text = ANSWER[: min([at for text in stop if (at := ANSWER.find(text)) >= 0], default=len(ANSWER))]
@@ -87,7 +93,7 @@ def cut(stop: list[str], max_tokens: int | None) -> tuple[list[str], str]:
     return words[:max_tokens], "length" if is_cut else "stop"
 
 
-MAKERS = {"scripted": make_scripted, "http": make_http, "langchain": make_langchain}
+MAKERS = {"scripted": make_scripted, "http": make_http, "langchain": make_langchain, "llama": make_llama}
 
 
 @pytest.fixture(params=MAKERS)

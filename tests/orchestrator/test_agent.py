@@ -1,0 +1,462 @@
+"""The agent's loop: plan, fetch, join, replan, with a scripted model."""
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from plait import Agent, Run, ScriptedModel, tool
+from plait.errors import (
+    AmbiguousError,
+    ApprovalError,
+    ConfigurationError,
+    DeadlineError,
+    DependencyError,
+    ModelError,
+    PlanError,
+    ToolArgumentError,
+    ToolCallError,
+    UnknownToolError,
+)
+from plait.models import Message, Reply, ToolCall
+from plait.orchestrator import (
+    AnswerTextWritten,
+    ApprovalRequest,
+    PlanFinished,
+    RunFinished,
+    RunStarted,
+    TaskFinished,
+    TaskPlanned,
+    TaskStarted,
+)
+from plait.planners import Answer, PlanContext, Task
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 11, 21, 10, 0)
+PEOPLE = {"Sid": "sid@example.com", "Ana": "ana@example.com"}
+
+
+class Desk:
+    """A few tools and a record of what was really called."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict]] = []
+        self.waiting = asyncio.Event()
+
+        @tool(read_only=True)
+        async def find_email(name: str) -> str:
+            """The email address of a person."""
+            self.calls.append(("find_email", {"name": name}))
+            if name == "Maya":
+                raise AmbiguousError("Several contacts match 'Maya'; say which")
+            if name not in PEOPLE:
+                raise ToolCallError(f"No contact named {name}; the nearest is Sid")
+            return PEOPLE[name]
+
+        @tool(read_only=False)
+        async def send(to: list[str], text: str) -> str:
+            """Send a message."""
+            self.calls.append(("send", {"to": to, "text": text}))
+            return f"Sent to {', '.join(to)}"
+
+        @tool(read_only=True)
+        async def read_page(url: str) -> str:
+            """The text of a page."""
+            self.calls.append(("read_page", {"url": url}))
+            return "A long page.\nWith several lines about otters."
+
+        @tool(read_only=True, timeout_s=None)
+        async def wait() -> str:
+            """Wait for ever."""
+            self.calls.append(("wait", {}))
+            self.waiting.set()
+            await asyncio.Event().wait()
+            return "never"
+
+        self.tools = [find_email, send, read_page, wait]
+
+    def agent(self, *replies: object, **options: object) -> Agent:
+        options.setdefault("now", lambda: NOW)
+        return Agent(ScriptedModel(replies), self.tools, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+TWO_LOOKUPS = (
+    '1. find_email(name="Sid")\n2. find_email(name="Ana")\n3. send(to=[$1, $2], text="Hi")\n4. join()'
+)
+
+
+async def test_a_request_becomes_calls_and_their_status_the_answer(desk: Desk) -> None:
+    agent = desk.agent(TWO_LOOKUPS)
+    run = await agent.run("Say hi to Sid and Ana")
+    assert run.ok
+    assert run.answer == "Sent to sid@example.com, ana@example.com"
+    assert [o.status for o in run.tasks] == ["ok"] * 3
+    assert desk.calls[-1] == ("send", {"to": ["sid@example.com", "ana@example.com"], "text": "Hi"})
+    assert len(agent.model.requests) == 1  # type: ignore[attr-defined]  # no second model call
+    assert run.replans == 0
+
+
+async def test_one_value_is_the_answer_without_asking_a_model(desk: Desk) -> None:
+    agent = desk.agent('1. find_email(name="Sid")\n2. join()')
+    assert (await agent.run("Sid's email?")).answer == "sid@example.com"
+    assert len(agent.model.requests) == 1  # type: ignore[attr-defined]
+
+
+async def test_a_result_that_is_no_answer_goes_to_the_joiner(desk: Desk) -> None:
+    agent = desk.agent('1. read_page(url="x")\n2. join()', "Answer: It is about otters.")
+    run = await agent.run("What is the page about?")
+    assert run.answer == "It is about otters."
+    joined = agent.model.requests[1].messages[-1].content  # type: ignore[attr-defined]
+    assert "several lines about otters" in joined
+    assert joined.endswith("Request: What is the page about?")
+
+
+async def test_a_failure_is_mended_by_another_plan_that_keeps_what_was_done(desk: Desk) -> None:
+    agent = desk.agent(
+        '1. find_email(name="Ana")\n2. find_email(name="Sidd")\n3. send(to=[$1, $2], text="Hi")\n4. join()',
+        '4. find_email(name="Sid")\n5. send(to=[$1, $4], text="Hi")\n6. join()',
+    )
+    run = await agent.run("Say hi to Ana and Sidd")
+    assert run.ok
+    assert run.replans == 1
+    assert run.answer == "Sent to ana@example.com, sid@example.com"
+    assert [c for c, _ in desk.calls] == ["find_email", "find_email", "find_email", "send"]
+    assert [o.status for o in run.tasks] == ["ok", "failed", "skipped", "ok", "ok"]
+    assert isinstance(run.tasks[2].error, DependencyError)
+    replanned = agent.model.requests[1].messages[-1].content  # type: ignore[attr-defined]
+    assert "No contact named Sidd; the nearest is Sid" in replanned
+    assert "from call 4 on" in replanned
+
+
+async def test_a_replan_that_repeats_a_finished_call_gets_its_result_and_calls_nothing(desk: Desk) -> None:
+    agent = desk.agent(
+        '1. find_email(name="Ana")\n2. find_email(name="Bo")\n3. join()',
+        '3. find_email(name="Ana")\n4. send(to=[$3], text="Hi")\n5. join()',
+    )
+    run = await agent.run("Write to Ana and Bo")
+    assert [args["name"] for name, args in desk.calls if name == "find_email"] == ["Ana", "Bo"]
+    assert run.tasks[2].reused
+    assert run.answer.startswith("Sent to ana@example.com")
+
+
+async def test_there_are_at_most_two_replans(desk: Desk) -> None:
+    agent = desk.agent(
+        '1. find_email(name="B")\n2. join()',
+        '2. find_email(name="C")\n3. join()',
+        '3. find_email(name="D")\n4. join()',
+    )
+    run = await agent.run("Write to B")
+    assert run.replans == 2
+    assert not run.ok
+    assert run.error is None
+    assert run.answer == "Not done: find_email: No contact named D; the nearest is Sid"
+
+
+async def test_a_replan_that_finds_nothing_new_ends_the_run(desk: Desk) -> None:
+    agent = desk.agent('1. find_email(name="B")\n2. join()', "2. join()")
+    run = await agent.run("Write to B")
+    assert run.answer == "Not done: find_email: No contact named B; the nearest is Sid"
+    assert not run.ok
+
+
+async def test_what_only_the_user_can_settle_is_not_replanned(desk: Desk) -> None:
+    agent = desk.agent('1. find_email(name="Maya")\n2. join()')
+    run = await agent.run("Maya's email?")
+    assert run.replans == 0
+    assert run.answer == "Not done: find_email: Several contacts match 'Maya'; say which"
+
+
+async def test_the_joiner_can_ask_for_another_plan(desk: Desk) -> None:
+    agent = desk.agent(
+        '1. read_page(url="a")\n2. join()',
+        "Replan: the page of b is needed, too",
+        '2. read_page(url="b")\n3. join()',
+        "Answer: Both are about otters.",
+    )
+    run = await agent.run("What are a and b about?")
+    assert run.answer == "Both are about otters."
+    assert run.replans == 1
+    assert "the page of b is needed" in agent.model.requests[2].messages[-1].content  # type: ignore[attr-defined]
+
+
+async def test_on_the_last_round_the_joiner_must_answer(desk: Desk) -> None:
+    agent = desk.agent('1. read_page(url="a")\n2. join()', "Otters, I think.", max_replans=0)
+    run = await agent.run("What is a about?")
+    assert run.answer == "Otters, I think."
+    assert "Replan" not in agent.model.requests[1].messages[0].content  # type: ignore[attr-defined]
+
+
+async def test_text_that_is_no_plan_is_replanned_with_the_reason(desk: Desk) -> None:
+    agent = desk.agent('1. find_email(name="Sid"\n2. oops', '1. find_email(name="Sid")\n2. join()')
+    run = await agent.run("Sid's email?")
+    assert run.answer == "sid@example.com"
+    assert "not valid" in agent.model.requests[1].messages[-1].content  # type: ignore[attr-defined]
+
+
+async def test_plans_that_stay_invalid_end_the_run_with_what_had_finished(desk: Desk) -> None:
+    broken = '1. find_email(name="Sid")\n2. send(to=$9)'
+    agent = desk.agent(broken, "2. send(to=$8)", "2. send(to=$7)")
+    run = await agent.run("Write to Sid")
+    assert isinstance(run.error, PlanError)
+    assert run.answer == ""
+    assert [(o.task.id, o.result) for o in run.tasks] == [(1, "sid@example.com")]
+    with pytest.raises(PlanError):
+        run.raise_for_error()
+
+
+async def test_an_unknown_tool_and_wrong_arguments_fail_alone(desk: Desk) -> None:
+    agent = desk.agent(
+        '1. fnd_email(name="Sid")\n2. find_email(nam="Sid")\n3. find_email(name="Ana")\n4. join()',
+        "4. join()",
+    )
+    run = await agent.run("Emails?")
+    assert [type(o.error) for o in run.tasks] == [UnknownToolError, ToolArgumentError, type(None)]
+    assert run.tasks[2].result == "ana@example.com"
+
+
+async def test_a_model_that_fails_in_the_middle_leaves_what_had_finished(desk: Desk) -> None:
+    agent = desk.agent(Reply('1. find_email(name="Sid")\n2. find', error=ModelError("out of memory")))
+    run = await agent.run("Emails?")
+    assert str(run.error) == "out of memory"
+    assert [o.result for o in run.tasks] == ["sid@example.com"]
+
+
+async def test_tasks_run_while_the_plan_is_still_being_written(desk: Desk) -> None:
+    called = asyncio.Event()
+
+    async def stall(n: int) -> None:
+        if n == 8:  # in the middle of the second line
+            await called.wait()
+
+    @tool(read_only=True)
+    async def look(name: str) -> str:
+        """Look someone up."""
+        called.set()
+        return name
+
+    model = ScriptedModel(
+        ['1. look(name="Sid")\n2. look(name="Ana")\n3. join()', "Sid and Ana"],
+        chunk_size=3,
+        before_chunk=stall,
+    )
+    async with asyncio.timeout(10):
+        run = await Agent(model, [look]).run("Look up Sid and Ana")
+    assert run.timings.first_call_s is not None
+    assert run.timings.first_call_s < run.timings.plan_s
+
+
+async def test_a_deadline_ends_the_run_and_everything_under_it(desk: Desk) -> None:
+    agent = desk.agent('1. find_email(name="Sid")\n2. wait()\n3. join()', deadline_s=0.05)
+    run = await agent.run("Wait")
+    assert isinstance(run.error, DeadlineError)
+    assert [o.status for o in run.tasks] == ["ok", "cancelled"]
+
+
+async def test_cancelling_the_run_cancels_its_calls_and_reports_them(desk: Desk) -> None:
+    agent = desk.agent('1. find_email(name="Sid")\n2. wait()')
+    seen: list[object] = []
+    running = asyncio.create_task(agent.run("Wait", on_event=seen.append))
+    await desk.waiting.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    finished = seen[-1]
+    assert isinstance(finished, RunFinished)
+    assert [o.status for o in finished.run.tasks] == ["ok", "cancelled"]
+
+
+async def test_leaving_the_stream_of_events_cancels_the_run(desk: Desk) -> None:
+    agent = desk.agent("1. wait()\n2. join()")
+    before = asyncio.all_tasks()
+    events = agent.stream("Wait")
+    async for event in events:
+        if isinstance(event, TaskStarted):
+            break
+    await events.aclose()  # type: ignore[attr-defined]
+    assert asyncio.all_tasks() == before
+
+
+async def test_the_stream_tells_every_step_in_order(desk: Desk) -> None:
+    agent = desk.agent('1. read_page(url="a")\n2. join()', "Answer: Otters.")
+    events = [event async for event in agent.stream("What is a about?")]
+    kinds = [type(event) for event in events]
+    assert kinds[0] is RunStarted
+    assert kinds[-1] is RunFinished
+    order = [kinds.index(kind) for kind in (TaskPlanned, TaskStarted, TaskFinished, AnswerTextWritten)]
+    assert order == sorted(order)
+    assert kinds.index(PlanFinished) < kinds.index(AnswerTextWritten)
+    assert "".join(e.text for e in events if isinstance(e, AnswerTextWritten)).strip() == "Otters."
+    times = [event.at_s for event in events]
+    assert times == sorted(times)
+
+
+def test_scripts_without_an_event_loop_run_it_too(desk: Desk) -> None:
+    run = desk.agent('1. find_email(name="Sid")\n2. join()').run_sync("Sid's email?")
+    assert isinstance(run, Run)
+    assert run.answer == "sid@example.com"
+
+
+async def test_as_a_langchain_runnable_it_takes_a_request_and_gives_a_run(desk: Desk) -> None:
+    runnable = desk.agent('1. find_email(name="Sid")\n2. join()').as_runnable()
+    assert (await runnable.ainvoke("Sid's email?")).answer == "sid@example.com"
+
+
+async def test_planning_alone_calls_nothing(desk: Desk) -> None:
+    run = await desk.agent(TWO_LOOKUPS).plan("Say hi")
+    assert str(run.plan) == TWO_LOOKUPS
+    assert desk.calls == []
+    assert run.tasks == []
+
+
+async def test_calls_that_write_wait_for_an_approval_of_the_whole_plan(desk: Desk) -> None:
+    asked: list[ApprovalRequest] = []
+
+    async def approve(request: ApprovalRequest) -> bool:
+        asked.append(request)
+        return True
+
+    run = await desk.agent(TWO_LOOKUPS, policy="writes", approve=approve).run("Say hi")
+    assert run.ok
+    assert [(c.task.id, dict(c.arguments)) for c in asked[0].calls] == [
+        (3, {"to": ["sid@example.com", "ana@example.com"], "text": "Hi"})
+    ]
+    assert len(asked) == 1
+
+
+async def test_without_anybody_to_ask_they_are_declined_and_not_replanned(desk: Desk) -> None:
+    run = await desk.agent(TWO_LOOKUPS, policy="writes").run("Say hi")
+    assert [o.status for o in run.tasks] == ["ok", "ok", "declined"]
+    assert isinstance(run.tasks[2].error, ApprovalError)
+    assert run.replans == 0
+    assert "nobody to ask" in run.answer
+    assert "send" not in [name for name, _ in desk.calls]
+
+
+async def test_the_static_part_of_the_prompt_is_the_same_for_every_request(desk: Desk) -> None:
+    times = iter([NOW, datetime(2027, 1, 1)] * 4)
+    agent = desk.agent(*['1. find_email(name="Sid")\n2. join()'] * 2, now=lambda: next(times))
+    await agent.run("Sid's email?")
+    await agent.run("The email of Sid?")
+    first, second = (r.messages for r in agent.model.requests)  # type: ignore[attr-defined]
+    assert first[0] == second[0]
+    assert first[0].role == "system"
+    assert first[-1].content.endswith("Request: Sid's email?\nPlan:")
+    assert "Now: Saturday 2026-11-21 10:00" in first[-1].content
+
+
+async def test_react_plans_one_call_a_turn_and_answers_itself(desk: Desk) -> None:
+    agent = desk.agent(
+        'Thought: look her up.\n1. find_email(name="Ana")',
+        'Thought: write.\n2. send(to=[$1], text="Hi")',
+        "Thought: done.\nAnswer: I wrote to Ana.",
+        planner="react",
+    )
+    run = await agent.run("Write hi to Ana")
+    assert run.answer == "I wrote to Ana."
+    assert [str(o.task) for o in run.tasks] == ['1. find_email(name="Ana")', '2. send(to=[$1], text="Hi")']
+    assert desk.calls[-1] == ("send", {"to": ["ana@example.com"], "text": "Hi"})
+    assert "ana@example.com" in agent.model.requests[1].messages[-1].content  # type: ignore[attr-defined]
+
+
+async def test_native_uses_the_models_own_calls_several_a_turn(desk: Desk) -> None:
+    def calls(*named: tuple[str, dict]) -> Reply:
+        return Reply(tool_calls=tuple(ToolCall(f"c{i}", n, a) for i, (n, a) in enumerate(named)))
+
+    agent = desk.agent(
+        calls(("find_email", {"name": "Sid"}), ("find_email", {"name": "Ana"})),
+        calls(("send", {"to": ["sid@example.com", "ana@example.com"], "text": "$1"})),
+        "Both know now.",
+        planner="native",
+    )
+    run = await agent.run("Tell Sid and Ana")
+    assert run.answer == "Both know now."
+    assert desk.calls[-1][1]["text"] == "$1"  # no reference: the model's convention has none
+    turn = agent.model.requests[1].messages  # type: ignore[attr-defined]
+    assert [m.role for m in turn] == ["system", "user", "assistant", "tool", "tool"]
+    assert [m.content for m in turn[3:]] == ["sid@example.com", "ana@example.com"]
+    assert [m.tool_call_id for m in turn[3:]] == [c.id for c in turn[2].tool_calls]
+
+
+async def test_a_planner_of_ones_own_can_be_given(desk: Desk) -> None:
+    class Fixed:
+        max_rounds = 1
+        answers = False
+
+        async def plan(self, context: PlanContext):
+            yield Task(1, "find_email", {"name": context.query})
+
+    agent = desk.agent(planner=lambda model, toolbox: Fixed())
+    assert (await agent.run("Ana")).answer == "ana@example.com"
+
+
+async def test_a_run_that_never_answers_ends_with_an_error(desk: Desk) -> None:
+    class Endless:
+        max_rounds = 3
+        answers = True
+
+        async def plan(self, context: PlanContext):
+            yield Task(context.next_number, "find_email", {"name": "Ana"})
+
+    run = await desk.agent(planner=lambda model, toolbox: Endless()).run("x")
+    assert str(run.error) == "there was no answer after 3 rounds"
+    assert len(run.tasks) == 3
+
+
+async def test_a_planner_that_answers_at_once_makes_no_call(desk: Desk) -> None:
+    class Knows:
+        max_rounds = 1
+        answers = True
+
+        async def plan(self, context: PlanContext):
+            yield Answer("42")
+
+    assert (await desk.agent(planner=lambda model, toolbox: Knows()).run("x")).answer == "42"
+
+
+async def test_an_unknown_option_lists_the_choices(desk: Desk) -> None:
+    with pytest.raises(ConfigurationError, match="choose one of compiler, native, react"):
+        desk.agent(planner="fast")
+    with pytest.raises(ConfigurationError, match="choose one of all, none, untrusted, writes"):
+        desk.agent(policy="some")
+    with pytest.raises(ConfigurationError, match="at least one tool"):
+        Agent(ScriptedModel([]), [])
+
+
+async def test_the_json_document_has_what_scripts_need(desk: Desk) -> None:
+    agent = desk.agent('1. find_email(name="B")\n2. send(to=[$1], text="to ${1}")\n3. join()', "3. join()")
+    document = (await agent.run("Write to B")).to_json()
+    assert document["plan"][1] == {"id": 2, "tool": "send", "arguments": {"to": ["$1"], "text": "to ${1}"}}
+    first, second = document["tasks"]
+    assert (first["status"], first["error"]["type"]) == ("failed", "ToolCallError")
+    assert (second["status"], second["started_s"]) == ("skipped", None)
+    assert document["replans"] == 1
+    assert set(document["timings"]) == {"plan_s", "first_call_s", "calls_s", "join_s", "total_s"}
+    assert document["tokens"]["completion"] > 0
+
+
+async def test_a_result_of_ten_megabytes_is_kept_whole_and_shown_in_part() -> None:
+    @tool(read_only=True)
+    async def dump() -> str:
+        """A lot of text."""
+        return "x" * 10_000_000
+
+    model = ScriptedModel(["1. dump()\n2. join()", "Answer: a lot"])
+    run = await Agent(model, [dump]).run("Dump")
+    assert len(run.tasks[0].result) == 10_000_000
+    shown = model.requests[1].messages[-1].content
+    assert len(shown) < 10_000
+    assert "[... 9996000 more characters]" in shown
+
+
+async def test_the_system_message_of_a_question_about_nothing_says_that_nothing_was_done(desk: Desk) -> None:
+    agent = desk.agent("1. join()", "Answer: I have no tool for that.")
+    run = await agent.run("Order a pizza")
+    assert run.answer == "I have no tool for that."
+    last: Message = agent.model.requests[1].messages[-1]  # type: ignore[attr-defined]
+    assert "no tool was called, nothing was done" in last.content

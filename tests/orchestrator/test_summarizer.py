@@ -1,0 +1,44 @@
+import pytest
+
+from plait import ScriptedModel
+from plait.models import Message
+from plait.orchestrator import Summarizer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_text_that_fits_is_summarized_in_one_call() -> None:
+    model = ScriptedModel(["It is about otters."])
+    assert await Summarizer(model)("Otters are fine.") == "It is about otters."
+    assert "Otters are fine." in model.requests[0].messages[-1].content
+
+
+async def test_a_text_that_does_not_fit_is_summarized_in_parts_and_the_parts_together() -> None:
+    seen: list[str] = []
+
+    def answer(messages: list[Message]) -> str:
+        seen.append(messages[-1].content)
+        return f"summary {len(seen)}."
+
+    paragraphs = [f"Paragraph {i} " + "word " * 60 for i in range(12)]
+    model = ScriptedModel([answer] * 40, context_length=400)
+    result = await Summarizer(model, max_tokens=50)("\n\n".join(paragraphs))
+    assert result == f"summary {len(seen)}."
+    parts = seen[:-1]
+    assert len(parts) > 2
+    assert all(any(f"Paragraph {i} " in part for part in parts) for i in range(12))  # nothing is dropped
+    assert all(f"summary {i + 1}." in seen[-1] for i in range(len(parts)))
+    assert all(
+        part.split("Document:\n")[1].startswith("Paragraph") for part in parts
+    )  # cut between paragraphs
+
+
+async def test_a_summary_that_is_cut_off_ends_with_a_whole_sentence() -> None:
+    model = ScriptedModel(["One whole sentence. And then a second that does not"])
+    assert await Summarizer(model, max_tokens=7)("text") == "One whole sentence."
+
+
+async def test_a_text_without_any_space_is_cut_all_the_same() -> None:
+    model = ScriptedModel(["short."] * 40, context_length=80, name="m")
+    model.count_tokens = lambda messages, tools=(): sum(len(m.content) for m in messages) // 10  # type: ignore[method-assign]
+    assert await Summarizer(model, max_tokens=20)("x" * 2000) == "short."
