@@ -104,8 +104,8 @@ class Graph:
         ends: dict[int, float] = {}
         before: dict[int, int | None] = {}
         for k in self.numbers:
-            before[k] = max(self.needs[k - 1], key=ends.__getitem__, default=None)
-            ends[k] = self.seconds[k - 1] + (ends[before[k]] if before[k] else 0.0)
+            last = before[k] = max(self.needs[k - 1], key=ends.__getitem__, default=None)
+            ends[k] = self.seconds[k - 1] + (0.0 if last is None else ends[last])
         chain: list[float] = []
         at: int | None = max(ends, key=ends.__getitem__)
         while at is not None:
@@ -245,7 +245,7 @@ def langgraph_by_levels(graph: Graph) -> Callable[[], Awaitable[float]]:
     from langgraph.prebuilt import ToolNode
 
     results: dict[int, int] = {}
-    turns = iter(())  # of the levels; set when a run begins
+    turns: Iterator[list[int]] = iter(())  # set when a run begins
 
     def next_level(state: _Turn) -> _Turn:
         for message in state.get("messages", ()):

@@ -12,6 +12,7 @@ from plait.errors import GrammarError
 from plait.planners._plan import print_argument_name, print_value
 from plait.planners._terminals import (
     ANY_DEPTH,
+    MAX_STEPS,
     PATTERNS,
     item_counts,
     number_pattern,
@@ -103,7 +104,7 @@ class _TextWriter(ABC):
     @property
     def path(self) -> str:
         """What may follow the number in a reference."""
-        return ' ("." FIELD | "[" INDEX "]")*' if results_have_parts(self.tools) else ""
+        return f' ("." FIELD | "[" INDEX "]"){{0,{MAX_STEPS}}}' if results_have_parts(self.tools) else ""
 
     def available(self, end: int) -> list[int]:
         """The tasks below ``end`` that may be referred to."""

@@ -54,7 +54,7 @@ from plait.tools import (
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 # Kinds of tokens: a quote, what closes something, what begins a reference, what may end a number.
-KINDS = [rb'^ ?"$', rb"^ ?[\])}]+$|^\n$|^join$|^\(\)$", rb"^ ?\$$|^\{$", rb"^[.0-9]$|^, $", rb""]
+KINDS = [rb'^ ?"$', rb"^ ?[\])}]+$|^\n$|^ join$|^\(\)$", rb"^ ?\$$|^\{$", rb"^[.0-9]$|^, $", rb""]
 CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 

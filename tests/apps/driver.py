@@ -1,0 +1,85 @@
+"""The ``plait`` command with a scripted model, in a process of its own.
+
+``SCRIPT`` is a JSON list of the model's replies; ``STALL`` is the number of the chunk before which a reply
+stalls for good; ``GATE`` is a pipe that the tool ``gate`` reads; ``BLOCKED`` names a package that cannot
+be imported. What a test waits for is said on standard error.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+
+if "BLOCKED" in os.environ:
+    sys.modules[os.environ["BLOCKED"]] = None  # type: ignore[assignment]
+
+from plait.apps import cli
+from plait.models import ScriptedModel
+from plait.tools import tool
+
+
+@tool(read_only=True, open_world=False)
+async def wait(name: str) -> str:
+    """Wait for good."""
+    say(f"waiting for {name}")
+    await asyncio.Event().wait()
+    return name
+
+
+@tool(read_only=True, open_world=False)
+def block(name: str) -> str:
+    """Block a thread for good."""
+    say(f"blocked by {name}")
+    threading.Event().wait()
+    return name
+
+
+@tool(read_only=True, open_world=False)
+def gate() -> str:
+    """Wait until the test writes into the pipe."""
+    say("at the gate")
+    with open(os.environ["GATE"]) as pipe:
+        return pipe.read()
+
+
+@tool(read_only=True, open_world=False)
+def look_up(name: str) -> str:
+    """Look something up."""
+    return f"{name} found"
+
+
+@tool(read_only=True, open_world=True)
+def fetch(url: str) -> str:
+    """Fetch a page."""
+    return "\x1b[2J\u202epage"
+
+
+@tool(read_only=False, open_world=False)
+def save(text: str) -> str:
+    """Save a text."""
+    return f"saved {text}"
+
+
+TOOLS = [wait, block, gate, look_up, fetch, save]
+
+
+def say(text: str) -> None:
+    os.write(2, f"<{text}>\n".encode())
+
+
+async def stall(number: int) -> None:
+    if str(number) == os.environ.get("STALL"):
+        say("stalled")
+        await asyncio.Event().wait()
+
+
+def scripted(*_: object) -> ScriptedModel:
+    return ScriptedModel(json.loads(os.environ["SCRIPT"]), before_chunk=stall)
+
+
+if __name__ == "__main__":
+    sys.modules["driver"] = sys.modules["__main__"]
+    if "SCRIPT" in os.environ:
+        cli.open_model = scripted
+    cli.main()
