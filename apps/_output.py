@@ -6,6 +6,7 @@ alone. With ``--json`` there is one document, whatever happens.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -113,6 +114,10 @@ class Output:
 
 def execute(work: Callable[[], int], output: Output) -> None:
     """Do ``work`` and exit with its code, or with the one that fits what went wrong."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="replace"
+        )  # a pipe of another encoding must not fail a run that is done
     try:
         code = work()
     except KeyboardInterrupt:

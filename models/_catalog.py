@@ -108,7 +108,7 @@ def _unknown_message(name: str) -> str:
     choices = [*close, *(choice for choice in CATALOG if choice not in close)]
     hint = f"did you mean {close[0]!r}? " if close else ""
     return (
-        f"no model is named {name!r}; {hint}The catalog has: {', '.join(choices)}. "
+        f"no model is named {name!r}; {hint}the catalog has: {', '.join(choices)}. "
         "The path of a GGUF file is accepted too"
     )
 

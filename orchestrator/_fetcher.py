@@ -240,7 +240,7 @@ class TaskFetcher:
     def _prepare(self, node: _Node) -> None:
         """All inputs exist: fill them in, and queue or hold the call."""
         try:
-            node.arguments = substitute(node.task.arguments, self._result_of, _text_of)
+            node.arguments = substitute(node.task.arguments, self._result_of, to_text)
         except ReferenceValueError as error:
             error.task = node.task.id
             self._end(node, "failed", error=error)
@@ -411,7 +411,7 @@ def _dependency_error(task: Task, cause: TaskOutcome) -> DependencyError:
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Results bring code of their own (properties, ``__repr__``); what it raises fails who reads them."""
+    """Results bring code of their own, such as properties; what it raises fails the task that reads them."""
     try:
         yield
     except ReferenceValueError:
@@ -420,18 +420,8 @@ def _reading(what: str) -> Iterator[None]:
         raise ReferenceValueError(f"{what} cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _text_of(value: Any) -> str:
-    with _reading(f"the text of a result of type {type(value).__name__}"):
-        return to_text(value)
-
-
 def _text_or_ref(value: Any) -> str:
-    if isinstance(value, Ref):
-        return f"${{{str(value)[1:]}}}"
-    try:
-        return _text_of(value)
-    except ReferenceValueError as error:
-        return f"({error})"
+    return f"${{{str(value)[1:]}}}" if isinstance(value, Ref) else to_text(value)
 
 
 def _reach(value: Any, step: str | int, ref: Ref) -> Any:

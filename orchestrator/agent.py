@@ -137,12 +137,14 @@ class Agent:
         clock = _clock()
         planning = _Planning(run, self._context(run, 0, ""), clock, on_event or _ignore)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_s) as deadline:
                 async for _ in planning.tasks(self.planner):
                     pass
         except PlaitError as error:
             run.error = error
         except TimeoutError:
+            if not deadline.expired():
+                raise
             run.error = self._overdue()
         run.plans.append(Plan(tuple(planning.planned)))
         run.answer = planning.answer.text if planning.answer else ""
@@ -188,7 +190,7 @@ class Agent:
         emit(RunStarted(clock(), query))
         feedback = ""
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(self._deadline_s) as deadline:
                 for round_ in range(self.planner.max_rounds):
                     decision = await self._plan_and_fetch(run, round_, feedback, clock, emit)
                     if decision is None:
@@ -202,7 +204,10 @@ class Agent:
                     run.error = RunError(f"there was no answer after {self.planner.max_rounds} rounds")
         except PlaitError as error:
             run.error = error
-        except TimeoutError:
+        except TimeoutError as error:
+            if not deadline.expired():  # somebody else's: the joiner's, the approver's
+                run.error = RunError(f"the run failed: {error!r}")
+                raise
             run.error = self._overdue()
         except asyncio.CancelledError:
             run.error = RunError("the run was cancelled")
@@ -228,6 +233,8 @@ class Agent:
             policy=self._policy,
             approve=self.approve,
             earlier=run.tasks,
+            # A planner that has read what outsiders wrote may have been talked into its plan.
+            untrusted_plan=any(outcome.untrusted for outcome in run.tasks),
         )
         emit(PlanStarted(clock(), round_))
         planning = _Planning(run, self._context(run, round_, feedback), clock, emit)

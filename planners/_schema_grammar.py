@@ -8,6 +8,7 @@ from typing import Any
 
 from plait.planners._terminals import (
     ANY_DEPTH,
+    MAX_STEPS,
     PATTERNS,
     item_counts,
     results_have_parts,
@@ -69,9 +70,8 @@ class SchemaWriter:
         has_every_string = isinstance(type_, AnyType) or literal == {"type": "string"}
         if not known or has_every_string:
             return literal
-        path = (
-            f"([.]{PATTERNS['FIELD']}|\\[{PATTERNS['INDEX']}\\])*" if results_have_parts(self.tools) else ""
-        )
+        step = f"([.]{PATTERNS['FIELD']}|\\[{PATTERNS['INDEX']}\\])"
+        path = f"{step}{{0,{MAX_STEPS}}}" if results_have_parts(self.tools) else ""
         return {"anyOf": [literal, _matching(f"[$]({known}){path}")]}
 
     def _literal(self, type_: Type, number: int) -> Schema:

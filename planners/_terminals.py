@@ -8,6 +8,8 @@ from plait.tools import ArrayType, NumberType, StringType, Tool
 
 ANY_DEPTH = 5
 """How deep lists and objects may be nested in an argument of any type."""
+MAX_STEPS = 5
+"""How far a reference may reach into a result."""
 _MAX_COUNTED = 50
 
 _UNSIGNED = "([0]|[1-9][0-9]{0,18})"

@@ -83,6 +83,7 @@ class _TextWriter(ABC):
     """How the rule of each kind of value is used."""
     references: list[str] = field(default_factory=list)
     """The rules of what refers to an earlier task: as a value, and within a string. Empty if nothing can."""
+    n_objects: int = 0
     string: str = ""
     """The rule of strings without a format."""
 
@@ -204,7 +205,8 @@ class _TextWriter(ABC):
 
     def _object(self, type_: ObjectType) -> str:
         if type_.fields:
-            name = f"object{len(self.values)}x{len(self.rules)}"
+            self.n_objects += 1
+            name = f"object{self.n_objects}"
             return f'"{{" {self._sequence(type_.fields, name, self._property)} "}}"'
         return '"{" "}"' if type_.extra is None else self._mapping(self._value(type_.extra))
 
@@ -294,7 +296,7 @@ class GBNFWriter(_TextWriter):
         return self._grammar(f'root ::= "Thought: " [^\\x00-\\x1f\\x7f]{{1,400}} "\\n" {turn}')
 
     def _write_call_of(self, number: int) -> str:
-        self.number, self.values = number, {}
+        self.number, self.values, self.n_objects = number, {}, 0
         return self.write_call()
 
     def _grammar(self, *lines: str) -> str:

@@ -75,7 +75,7 @@ def commands_of(page: Path) -> Iterator[list[str]]:
 
 
 def ids(page: Path) -> str:
-    return page.name
+    return str(page.relative_to(ROOT))
 
 
 @pytest.mark.parametrize(

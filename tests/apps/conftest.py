@@ -50,18 +50,20 @@ def save(text: str) -> str:
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """``invoke(*arguments, replies=...)``: the command in this process, its model scripted."""
+    """``invoke(*arguments, replies=...)``: the command in this process, its model scripted.
+
+    Other options are the scripted model's.
+    """
     module = ModuleType("sample_tools")
     module.TOOLS = Toolbox([look_up, fail, odd, save])  # type: ignore[attr-defined]
     module.NONE = []  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "sample_tools", module)
 
     def invoke(
-        *arguments: str, replies: Sequence[Any] = (), tools: str | None = "sample_tools:TOOLS"
+        *arguments: str, replies: Sequence[Any] = (), tools: str = "sample_tools:TOOLS", **options: Any
     ) -> Result:
-        monkeypatch.setattr(cli, "open_model", lambda *_: ScriptedModel(replies))
-        own = ["--tools", tools] if tools and arguments[0] in ("run", "plan", "tools") else []
-        return CliRunner().invoke(cli.app, [*arguments, *own])
+        monkeypatch.setattr(cli, "open_model", lambda *_: ScriptedModel(replies, **options))
+        return CliRunner().invoke(cli.app, [*arguments, "--tools", tools])
 
     return invoke
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 
 if "BLOCKED" in os.environ:
     sys.modules[os.environ["BLOCKED"]] = None  # type: ignore[assignment]
@@ -39,8 +40,7 @@ def block(name: str) -> str:
 def gate() -> str:
     """Wait until the test writes into the pipe."""
     say("at the gate")
-    with open(os.environ["GATE"]) as pipe:
-        return pipe.read()
+    return Path(os.environ["GATE"]).read_text()
 
 
 @tool(read_only=True, open_world=False)

@@ -1,5 +1,6 @@
 """``plait run``: what is called, what is said where, and the exit code."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -87,7 +88,10 @@ def test_a_model_that_fails_is_in_the_document_and_one_sentence(invoke: Invoke, 
 
 
 def test_a_run_that_passes_its_deadline_is_in_the_document(invoke: Invoke, check: Check) -> None:
-    result = invoke("run", "look", "--json", "--deadline", "0.001", replies=["1. join()" + " " * 100_000])
+    async def stall(_: int) -> None:
+        await asyncio.Event().wait()
+
+    result = invoke("run", "look", "--json", "--deadline", "0.001", replies=["1. join()"], before_chunk=stall)
     document = json.loads(result.stdout)
     check(document)
     assert document["error"]["type"] == "DeadlineError"

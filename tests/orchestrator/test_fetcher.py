@@ -356,7 +356,6 @@ class Lazy(dict[str, Any]):
         (Hostile(), Ref(1, ("__class__",)), r"no '__class__'"),
         (Hostile(), Ref(1, ("method",)), r"no 'method'"),
         (Hostile(), Ref(1, ("size",)), r"\$1\.size cannot be read: OSError: the handle is closed"),
-        (Hostile(), Template(("is ", Ref(1))), r"type Hostile cannot be read: TypeError: no text"),
         (Lazy(), Ref(1, ("a",)), r"RuntimeError: the connection is gone"),
     ],
 )

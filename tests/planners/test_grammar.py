@@ -58,7 +58,7 @@ KINDS = [rb'^ ?"$', rb"^ ?[\])}]+$|^\n$|^ join$|^\(\)$", rb"^ ?\$$|^\{$", rb"^[.
 CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Vocabulary:
     handle: Any
     tokenizer: Any
@@ -661,7 +661,7 @@ def walk(engine: Engine, vocabulary: Vocabulary, seed: int, *, max_tokens: int =
         if engine.may_end() and (not allowed.any() or chance.random() < 0.7):
             return vocabulary.bytes_of(tokens).decode()
         assert allowed.any(), f"a dead end: {vocabulary.bytes_of(tokens)!r}"
-        weights = [0.2, 0.2, 0.2, 0, 0.4] if len(tokens) < 120 else [0.4, 0.5, 0, 0.07, 0.03]
+        weights = [0.2, 0.1, 0.2, 0, 0.5] if len(tokens) < 120 else [0.4, 0.5, 0, 0.07, 0.03]
         begin = chance.choices(range(len(weights)), weights)[0]
         kinds = [allowed & kind for kind in vocabulary.kinds[begin:]]
         token = int(chance.choice(np.flatnonzero(next(kind for kind in kinds if kind.any()))))
