@@ -13,7 +13,7 @@ import sys
 import traceback
 import unicodedata
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -72,7 +72,9 @@ class Output:
         if sys.stdout.isatty():
             console = Console(emoji=False, highlight=False)
             console.print(Text(title, style="bold"))
-            console.print(Text.assemble("  ", (facts, "cyan"), "  ", description))
+            console.print(
+                Padding(Text.assemble((facts, "cyan"), "  ", description), (0, 0, 0, 2), expand=False)
+            )
         else:
             typer.echo("\t".join((title, " ".join(facts.split()), description)))
 
@@ -96,18 +98,18 @@ class Output:
             self.document(self._failure(error))
         self.error(error)
 
-    def interrupted(self, document: Any = None, account: str = "Interrupted; nothing was done.") -> None:
+    def interrupted(self, document: Any = None, account: str = "Interrupted before it was done.") -> None:
         """Say that the command was interrupted, and how far it had come; what is said first is said."""
         if self._is_interrupted:
             return
         self._is_interrupted = True
         if self.as_json:
-            self.document(document or self._failure(RunError("it was interrupted before it began")))
+            self.document(document or self._failure(RunError("it was interrupted before it was done")))
         self.note(account, style="yellow")
 
     def _print(self, text: Text, indent: int = 0) -> None:
         if self.console.is_terminal:
-            self.console.print(Padding(text, (0, 0, 0, indent)))
+            self.console.print(Padding(text, (0, 0, 0, indent), expand=False))
         else:
             self.console.print(" " * indent, text, sep="", soft_wrap=True)
 
@@ -115,9 +117,7 @@ class Output:
 def execute(work: Callable[[], int], output: Output) -> None:
     """Do ``work`` and exit with its code, or with the one that fits what went wrong."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="replace"
-        )  # a pipe of another encoding must not fail a run that is done
+        sys.stdout.reconfigure(errors="replace")  # an answer must get into a pipe of any encoding
     try:
         code = work()
     except KeyboardInterrupt:
@@ -133,6 +133,13 @@ def execute(work: Callable[[], int], output: Output) -> None:
         output.fail(_unforeseen(error))
         code = FAILED
     raise typer.Exit(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once: no thread that still decodes, or blocks in a tool, may hold it up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _unforeseen(error: Exception) -> PlaitError:

@@ -16,7 +16,7 @@ import typer
 
 from plait._version import __version__
 from plait.apps import _models
-from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute
+from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
 from plait.apps._setup import ModelOptions, default_home, open_model, open_toolbox
 from plait.errors import ConfigurationError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
@@ -149,17 +149,24 @@ def list_tools(home: Home = None, tools: Tools = None, as_json: AsJSON = False, 
 
 
 def _run(query: str, options: _Options, output: Output) -> int:
-    with asyncio.Runner() as runner:
-        agent = _open_agent(query, options, output, runner)
-        return runner.run(_carry_out(query, agent, output, may_ask=not options.yes))
+    finished: list[Run] = []
+    try:
+        with asyncio.Runner() as runner:
+            agent = _open_agent(query, options, output, runner)
+            return runner.run(_carry_out(query, agent, output, finished, may_ask=not options.yes))
+    except KeyboardInterrupt:  # twice, so that not even what was under way could end in order
+        if not finished:
+            raise
+        _report_interruption(finished[0], output)
+        return INTERRUPTED
 
 
-async def _carry_out(query: str, agent: Agent, output: Output, *, may_ask: bool) -> int:
+async def _carry_out(query: str, agent: Agent, output: Output, finished: list[Run], *, may_ask: bool) -> int:
+    """Carry out the request; whatever becomes of it, the run is put into ``finished``."""
     from plait.apps._approval import can_ask, terminal_approver
     from plait.apps._view import RunView
     from plait.orchestrator import RunFinished
 
-    finished: list[Run] = []
     async with agent:
         with RunView(output.console) as view:
             if may_ask and can_ask():
@@ -174,8 +181,8 @@ async def _carry_out(query: str, agent: Agent, output: Output, *, may_ask: bool)
                 result = await agent.run(query, on_event=on_event)
             except asyncio.CancelledError:
                 view.pause()
-                _report_interruption(finished, output)
-                return INTERRUPTED
+                _report_interruption(finished[0], output)
+                leave(INTERRUPTED)
         return _report(result, output, could_ask=agent.approve is not None)
 
 
@@ -204,7 +211,7 @@ async def _write_plan(query: str, agent: Agent, output: Output) -> int:
                 view.pause()
                 written.error = RunError("the planning was interrupted")
                 output.interrupted(written.to_json(), "Interrupted while planning; nothing was called.")
-                return INTERRUPTED
+                leave(INTERRUPTED)
     if output.as_json:
         output.document(result.to_json())
     elif len(result.plan) or result.error is None:
@@ -286,20 +293,19 @@ def _report(result: Run, output: Output, *, could_ask: bool) -> int:
     return OK if result.ok else FAILED
 
 
-def _report_interruption(finished: list[Run], output: Output) -> None:
+def _report_interruption(result: Run, output: Output) -> None:
     """Say what was done and what was not."""
-    for result in finished:
-        done = [o.task for o in result.tasks if o.ok]
-        stopped = [o.task for o in result.tasks if o.status == "cancelled" and o.started_s is not None]
-        undone = [o.task for o in result.tasks if o.task not in done and o.task not in stopped]
-        lines = ["Interrupted." if result.tasks else "Interrupted while planning; nothing was called."]
-        for title, tasks in (
-            ("Done:", done),
-            ("Stopped on the way, may have been done:", stopped),
-            ("Not done:", undone),
-        ):
-            lines += [title, *(f"  {task}" for task in tasks)] if tasks else []
-        output.interrupted(result.to_json(), "\n".join(lines))
+    done = [o.task for o in result.tasks if o.ok]
+    stopped = [o.task for o in result.tasks if o.status == "cancelled" and o.started_s is not None]
+    undone = [o.task for o in result.tasks if o.task not in done and o.task not in stopped]
+    lines = ["Interrupted." if result.tasks else "Interrupted while planning; nothing was called."]
+    for title, tasks in (
+        ("Done:", done),
+        ("Stopped on the way, may have been done:", stopped),
+        ("Not done:", undone),
+    ):
+        lines += [title, *(f"  {task}" for task in tasks)] if tasks else []
+    output.interrupted(result.to_json(), "\n".join(lines))
 
 
 def main() -> None:

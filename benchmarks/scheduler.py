@@ -439,6 +439,8 @@ def _over_critical_path(
         wall = timed(partial(fetch, graph), repeats=repeats, loop=loop)
         ratios["fetcher / (depth x call)"].append(wall / nominal)
         ratios["fetcher / longest chain alone"].append(wall / timed(partial(chain_alone, graph), loop=loop))
+        bare = timed(partial(fetch, graph, call_function), repeats=repeats, loop=loop)
+        ratios["fetcher, bare calls / (depth x call)"].append(bare / nominal)
         plain = timed(partial(await_plainly, graph), repeats=repeats, loop=loop)
         ratios["plain asyncio / (depth x call)"].append(plain / nominal)
     depth = statistics.median(len(graph.levels) for graph in family)

@@ -37,6 +37,23 @@ def block(name: str) -> str:
 
 
 @tool(read_only=True, open_world=False)
+async def block_pool(name: str) -> str:
+    """Block a thread of the loop's own pool for good."""
+    await asyncio.to_thread(block.function, name)
+    return name
+
+
+@tool(read_only=True, open_world=False)
+async def linger(name: str) -> str:
+    """Wait for good, and again when cancelled."""
+    try:
+        return await wait.function(name)
+    finally:
+        say("clearing up")
+        await asyncio.Event().wait()
+
+
+@tool(read_only=True, open_world=False)
 def gate() -> str:
     """Wait until the test writes into the pipe."""
     say("at the gate")
@@ -61,7 +78,7 @@ def save(text: str) -> str:
     return f"saved {text}"
 
 
-TOOLS = [wait, block, gate, look_up, fetch, save]
+TOOLS = [wait, block, block_pool, linger, gate, look_up, fetch, save]
 
 
 def say(text: str) -> None:

@@ -61,12 +61,28 @@ def test_an_interrupted_run_still_writes_its_document(start: Any, check: Check) 
 
 
 @posix_only
-def test_a_call_that_blocks_its_thread_does_not_hold_an_interrupt_up(start: Any) -> None:
-    with start("run", "block", replies=['1. block(name="b")\n2. join()']) as process:
+@pytest.mark.parametrize("tool", ["block", "block_pool"])
+def test_a_call_that_blocks_its_thread_does_not_hold_an_interrupt_up(start: Any, tool: str) -> None:
+    with start("run", "block", replies=[f'1. {tool}(name="b")\n2. join()']) as process:
         process.read_until("<blocked by b>", process.popen.stderr.fileno())
         _, error, code = interrupt(process)
     assert code == 130
-    assert '  1. block(name="b")' in error
+    assert f'  1. {tool}(name="b")' in error
+    assert "Traceback" not in error
+
+
+@posix_only
+def test_a_second_interrupt_ends_a_call_that_does_not_end_at_the_first(start: Any, check: Check) -> None:
+    with start("run", "linger", "--json", replies=['1. linger(name="b")\n2. join()']) as process:
+        process.read_until("<waiting for b>", process.popen.stderr.fileno())
+        process.popen.send_signal(signal.SIGINT)
+        process.read_until("<clearing up>", process.popen.stderr.fileno())
+        out, error, code = interrupt(process)
+    document = json.loads(out)
+    check(document)
+    assert [task["status"] for task in document["tasks"]] == ["cancelled"]
+    assert code == 130
+    assert '  1. linger(name="b")' in error
     assert "Traceback" not in error
 
 

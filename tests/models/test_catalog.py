@@ -77,12 +77,12 @@ def test_an_unknown_name_is_answered_with_all_choices_the_closest_first() -> Non
         find_spec("qwen3-4")
     message = str(caught.value)
     assert all(name in message for name in CATALOG)
-    assert message.index("The catalog has: qwen3-4b") > 0
+    assert message.index("the catalog has: qwen3-4b") > 0
     assert caught.value.model == "qwen3-4"
 
 
 def test_a_name_without_its_size_finds_the_family() -> None:
-    with pytest.raises(UnknownModelError, match="The catalog has: smollm2-135m"):
+    with pytest.raises(UnknownModelError, match="the catalog has: smollm2-135m"):
         find_spec("SmolLM2")
 
 
