@@ -166,9 +166,10 @@ class LlamaModel:
         form = grammar_form(grammar, self.grammar_kind, model=self.name)
         if form is None:
             return None
+        table = self._token_table
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self._token_table, LLMatcher.grammar_from_lark(form), log_level=0)
+        matcher = LLMatcher(table, LLMatcher.grammar_from_lark(form), log_level=0)
         if matcher.is_error():
             raise GrammarError(f"llguidance refuses the grammar: {matcher.get_error().strip()}")
         return matcher

@@ -386,7 +386,7 @@ class TaskFetcher:
 
     def _declined(self, node: _Node) -> ApprovalError:
         if self._approve is None:
-            why = "needs an approval and there is nobody to ask; give the agent an approve function"
+            why = "needs an approval and nobody could be asked"
         else:
             why = "was declined"
         return ApprovalError(f"{node.task.tool} {why}", task=node.task.id)

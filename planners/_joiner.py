@@ -113,7 +113,10 @@ def _unmended(context: PlanContext) -> Iterable[TaskOutcome]:
 
 
 def _not_done(outcome: TaskOutcome) -> str:
-    return f"Not done: {outcome.task.tool}: {outcome.error or outcome.status}"
+    why = str(outcome.error or outcome.status)
+    return (
+        f"Not done: {why}" if why.startswith(outcome.task.tool) else f"Not done: {outcome.task.tool}: {why}"
+    )
 
 
 def _answer_start(written: str, *, ended: bool = False) -> int | None:

@@ -141,7 +141,7 @@ def print_value(value: Value) -> str:
     if isinstance(value, str):
         return f'"{_LONE_DOLLAR.sub(_BACKSLASHED, _print_part(value))}"'
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_print_key(k)}: {print_value(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{print_key(k)}: {print_value(v)}' for k, v in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(print_value, value))}]"
     if isinstance(value, float) and not math.isfinite(value):
@@ -163,7 +163,12 @@ def _escape(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
 
 
-def _print_key(key: object) -> str:
+def print_key(key: object) -> str:
+    """A key of an object as the plan language writes it. It holds no references.
+
+    Raises:
+        TypeError: it is no text.
+    """
     if not isinstance(key, str):
         raise TypeError(f"the key {key!r} cannot be written in a plan; keys are text")
     return f'"{_escape(key)}"'
@@ -171,7 +176,7 @@ def _print_key(key: object) -> str:
 
 def print_argument_name(name: str) -> str:
     """The name of an argument as a call writes it: bare, or quoted where it is no word."""
-    return name if _BARE_ARGUMENT.fullmatch(name) else _print_key(name)
+    return name if _BARE_ARGUMENT.fullmatch(name) else print_key(name)
 
 
 def _print_path(path: tuple[str | int, ...]) -> str:

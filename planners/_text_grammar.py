@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from plait.errors import GrammarError
-from plait.planners._plan import print_argument_name, print_value
+from plait.planners._plan import print_argument_name, print_key, print_value
 from plait.planners._terminals import (
     ANY_DEPTH,
     MAX_STEPS,
@@ -56,11 +56,14 @@ def _text(literal: str) -> str:
     return json.dumps(literal, ensure_ascii=False)
 
 
-def _quoted(text: str) -> list[str]:
-    # A quote is a token of its own wherever it stands: of tokens that begin alike, llguidance follows
-    # the longest, and "auto" would hide all other strings that begin with "a".
-    content = print_value(text)[1:-1]
-    return [_QUOTE, _text(content), _QUOTE] if content else [_QUOTE, _QUOTE]
+def _quoted(printed: str) -> str:
+    """A string, given as it is printed, in tokens of which the quotes are two.
+
+    Of tokens that begin alike, llguidance follows the longest: in one token, "auto" would hide every
+    other string that begins with "a".
+    """
+    content = printed[1:-1]
+    return " ".join([_QUOTE, *([_text(content)] if content else []), _QUOTE])
 
 
 def _either(options: Sequence[str]) -> str:
@@ -126,7 +129,7 @@ class _TextWriter(ABC):
         return f"{_text(print_argument_name(argument.name) + '=')} {self._value(argument.type)}"
 
     def _property(self, property_: Field) -> str:
-        return f'{" ".join(_quoted(property_.name))} ": " {self._value(property_.type)}'
+        return f'{_quoted(print_key(property_.name))} ": " {self._value(property_.type)}'
 
     def _sequence(self, fields: Sequence[Field], name: str, write: Callable[[Field], str]) -> str:
         """Fields in order, optional ones left out or not, with commas just between those that are there."""
@@ -168,10 +171,8 @@ class _TextWriter(ABC):
                 pattern = string_pattern(type_)
                 return [f"{_QUOTE} {pattern} {_QUOTE}" if pattern else self.string]
             case EnumType():
-                return [
-                    " ".join(_quoted(v)) if isinstance(v, str) else _text(print_value(v))
-                    for v in type_.values
-                ]
+                printed = [print_value(value) for value in type_.values]
+                return [_quoted(text) if text.startswith('"') else _text(text) for text in printed]
             case ArrayType():
                 return [self._array(type_)]
             case ObjectType():

@@ -147,9 +147,7 @@ def test_an_answer_in_any_script_comes_through_a_pipe_of_any_encoding(
     [
         "llama_cpp",
         "jinja2",
-        pytest.param(
-            "llguidance", marks=pytest.mark.xfail(reason="models/_llama.py imports it outside its guard")
-        ),
+        "llguidance",
     ],
 )
 def test_a_missing_package_of_the_local_engine_is_one_sentence_with_its_extra(

@@ -334,7 +334,7 @@ async def test_without_anybody_to_ask_they_are_declined_and_not_replanned(desk: 
     assert [o.status for o in run.tasks] == ["ok", "ok", "declined"]
     assert isinstance(run.tasks[2].error, ApprovalError)
     assert run.replans == 0
-    assert "nobody to ask" in run.answer
+    assert "nobody could be asked" in run.answer
     assert "send" not in [name for name, _ in desk.calls]
 
 

