@@ -7,6 +7,8 @@ approved; 130 interrupted. Answers and JSON go to standard output, everything el
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -151,7 +153,7 @@ def list_tools(home: Home = None, tools: Tools = None, as_json: AsJSON = False, 
 def _run(query: str, options: _Options, output: Output) -> int:
     finished: list[Run] = []
     try:
-        with asyncio.Runner() as runner:
+        with _open_runner() as runner:
             agent = _open_agent(query, options, output, runner)
             return runner.run(_carry_out(query, agent, output, finished, may_ask=not options.yes))
     except KeyboardInterrupt:  # twice, so that not even what was under way could end in order
@@ -187,7 +189,7 @@ async def _carry_out(query: str, agent: Agent, output: Output, finished: list[Ru
 
 
 def _plan(query: str, options: _Options, output: Output) -> int:
-    with asyncio.Runner() as runner:
+    with _open_runner() as runner:
         agent = _open_agent(query, options, output, runner)
         return runner.run(_write_plan(query, agent, output))
 
@@ -273,6 +275,19 @@ def _run_output(query: str, *, as_json: bool, debug: bool) -> Output:
         return Run(query, error=error).to_json()
 
     return Output(as_json=as_json, debug=debug, failure=failure)
+
+
+@contextmanager
+def _open_runner() -> Iterator[asyncio.Runner]:
+    """An event loop that does not tell of tasks which a second Ctrl-C tore apart."""
+
+    def tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), KeyboardInterrupt):
+            loop.default_exception_handler(context)
+
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(tell)
+        yield runner
 
 
 def _report(result: Run, output: Output, *, could_ask: bool) -> int:

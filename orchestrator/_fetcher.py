@@ -385,10 +385,8 @@ class TaskFetcher:
             return ref
 
     def _declined(self, node: _Node) -> ApprovalError:
-        if self._approve is None:
-            why = "needs an approval and nobody could be asked"
-        else:
-            why = "was declined"
+        nobody = "needs an approval and nobody could be asked; give an approve function, or the option --yes"
+        why = nobody if self._approve is None else "was declined"
         return ApprovalError(f"{node.task.tool} {why}", task=node.task.id)
 
     def _unknown(self, task: Task) -> UnknownToolError:

@@ -100,4 +100,4 @@ class CompilerPlanner:
         if self._as_json:
             return JSONPlanParser(first=context.next_number, earlier=earlier)
         signatures = {tool.name: [f.name for f in tool.arguments.fields] for tool in self._toolbox}
-        return PlanParser(signatures, earlier=earlier)
+        return PlanParser(signatures, first=context.next_number, earlier=earlier)

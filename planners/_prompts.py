@@ -170,7 +170,7 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, Ref):
         return str(value)
     if isinstance(value, Template):
-        return "".join(p if isinstance(p, str) else f"${{{str(p)[1:]}}}" for p in value.parts)
+        return "".join(_json_value(p) if isinstance(p, str) else f"${{{str(p)[1:]}}}" for p in value.parts)
     if isinstance(value, dict):
         return {k: _json_value(v) for k, v in value.items()}
     if isinstance(value, list):

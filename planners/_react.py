@@ -68,7 +68,9 @@ class ReactPlanner:
     async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
         """One task, or the answer."""
         signatures = {tool.name: [f.name for f in tool.arguments.fields] for tool in self._toolbox}
-        parser = PlanParser(signatures, earlier=[o.task.id for o in context.outcomes if o.ok])
+        parser = PlanParser(
+            signatures, first=context.next_number, earlier=[o.task.id for o in context.outcomes if o.ok]
+        )
         generation = self._model.stream(
             self.messages(context), grammar=self.grammar(context), max_tokens=self._max_tokens
         )
@@ -78,7 +80,7 @@ class ReactPlanner:
             async for text in generation:
                 yield PlanText(text)
                 written += text
-                if "Answer:" not in written:
+                if not _ANSWER.match(written):
                     found = next(parser.feed(text), None)
                 if found is not None:
                     break

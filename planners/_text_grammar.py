@@ -96,7 +96,7 @@ class _TextWriter(ABC):
 
     @abstractmethod
     def write_references(self) -> list[str]:
-        """Define ``references``."""
+        """Define the rules of references; gives ``references``."""
 
     def write_call(self) -> str:
         """Define what one call may be."""

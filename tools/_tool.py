@@ -10,7 +10,7 @@ import itertools
 import json
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, overload
 
@@ -290,9 +290,9 @@ class Tool:
 
     async def _call(self, keywords: dict[str, Any]) -> Any:
         if self._is_async:
-            return await _in_own_task(functools.partial(self.function, **keywords))
+            return await self.function(**keywords)
         result = await call_in_thread(self.function, keywords)
-        return await _in_own_task(lambda: result) if inspect.isawaitable(result) else result
+        return await result if inspect.isawaitable(result) else result
 
     def to_openai(self) -> dict[str, Any]:
         """The function definition in OpenAI's format."""
@@ -341,21 +341,6 @@ class _Unimplemented:
 
     async def __call__(self, /, **_: Any) -> Any:
         raise ToolCallError(f"{self.tool} has a definition and no function to call", tool=self.tool)
-
-
-async def _in_own_task(function: Callable[[], Awaitable[Any]]) -> Any:
-    """What ``function`` gives in the end; if it cancels the task it runs in, that is not the caller's."""
-
-    async def outcome() -> tuple[Any, SystemExit | None]:
-        try:
-            return await function(), None
-        except SystemExit as error:  # out of a task it would end the event loop
-            return None, error
-
-    result, ended = await asyncio.create_task(outcome())
-    if ended is not None:
-        raise ended
-    return result
 
 
 def _cancelling() -> int:

@@ -1,5 +1,6 @@
 import ctypes
 import dataclasses
+import importlib
 import importlib.util
 import json
 import os
@@ -76,11 +77,6 @@ class Vocabulary:
 
 @pytest.fixture(scope="session")
 def vocabulary(smollm2: Path) -> Iterator[Vocabulary]:
-    @llama_cpp.llama_log_callback
-    def ignore(*_: Any) -> None:
-        pass
-
-    llama_cpp.llama_log_set(ignore, None)
     parameters = llama_cpp.llama_model_default_params()
     parameters.vocab_only = True
     model = llama_cpp.llama_model_load_from_file(os.fsencode(smollm2), parameters)
@@ -846,7 +842,7 @@ def test_a_wrong_plan_is_rejected_by_the_schema(plans: Forms, text: str) -> None
 
 @pytest.mark.skipif(importlib.util.find_spec("jsonschema") is None, reason="jsonschema is not installed")
 def test_the_schema_is_a_valid_one(plans: Forms) -> None:
-    import jsonschema
+    jsonschema = importlib.import_module("jsonschema")
 
     jsonschema.Draft202012Validator.check_schema(plans.grammar.json_schema)
     validator = jsonschema.Draft202012Validator(plans.grammar.json_schema)
@@ -938,10 +934,11 @@ def broken_tool(type_: Type = STRING, *, name: str = "broken", argument: str = "
     ],
 )
 def test_a_tool_that_cannot_be_written_is_named(broken: Tool) -> None:
-    for build in (lambda: plan_grammar([find, broken]), lambda: step_grammar([find, broken], number=1)):
-        with pytest.raises(GrammarError, match="broken") as caught:
-            build()
-        assert caught.value.tool == broken.name
+    with pytest.raises(GrammarError, match="broken") as caught:
+        plan_grammar([find, broken])
+    assert caught.value.tool == broken.name
+    with pytest.raises(GrammarError, match="broken"):
+        step_grammar([find, broken], number=1)
 
 
 def test_a_tool_whose_defaults_are_lists_can_be_written(forms: Callable[..., Forms]) -> None:

@@ -84,10 +84,8 @@ def test_the_tasks_before_an_error_are_given_out() -> None:
 
 def test_the_end_of_the_document_ends_the_plan() -> None:
     parser = JSONPlanParser()
-    assert list(parser.feed('{"tasks": []')) == []
-    assert not parser.joined
-    assert list(parser.feed(" } {{{")) == []
-    assert parser.joined
+    joined = [(list(parser.feed(text)), parser.joined) for text in ('{"tasks": []', " }", " {{{")]
+    assert joined == [([], False), ([], True), ([], True)]
     assert list(parser.finish()) == []
 
 
@@ -275,7 +273,8 @@ def test_no_text_raises_anything_but_a_plan_error_and_cutting_it_changes_nothing
     text = '{"tasks": [{"tool": "f", "arguments": {' + text if prefixed else text
 
     def outcome(chunks: Iterable[str]) -> tuple[list[str], Any]:
-        parser, tasks = JSONPlanParser(first=2, earlier=[1]), []
+        parser = JSONPlanParser(first=2, earlier=[1])
+        tasks: list[str] = []
         try:
             for chunk in chunks:
                 tasks.extend(map(repr, parser.feed(chunk)))

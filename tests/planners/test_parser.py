@@ -504,7 +504,8 @@ def test_no_text_raises_anything_but_a_plan_error_and_cutting_it_changes_nothing
     text = f"1. f(a={text}" if prefixed else text
 
     def outcome(chunks: Iterable[str]) -> tuple[list[str], Any]:
-        parser, tasks = PlanParser(SIGNATURES, earlier=[2]), []
+        parser = PlanParser(SIGNATURES, earlier=[2])
+        tasks: list[str] = []
         try:
             for chunk in chunks:
                 tasks.extend(map(repr, parser.feed(chunk)))

@@ -61,7 +61,7 @@ def read(text: str) -> list[Task]:
 
 
 @given(st.lists(st.tuples(tool_names, arguments), max_size=3))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @example([("f", {"a": make_text(["$", Ref(1)]), "b": make_text(["\\$", Ref(2)])})])
 @example([("f", {"a": "$5", "b": "${x}", "c": "${99}", "d": "\\${1}", "e": "\\\\$"})])
 @example([("f", {"a": Ref(1, ("a]b", "it's", 'say "x"', "new\nline", -1))})])
@@ -72,8 +72,8 @@ def test_printing_a_plan_and_reading_it_gives_the_same_plan(calls: list[tuple[st
 
 
 @given(values)
-@settings(max_examples=200, deadline=None)
-def test_a_value_is_printed_on_one_line_of_printable_ascii_controls(value: Any) -> None:
+@settings(max_examples=100, deadline=None)
+def test_a_value_is_printed_without_control_characters(value: Any) -> None:
     assert not any(ord(char) < 32 or ord(char) == 127 for char in print_value(value))
 
 
