@@ -1,6 +1,5 @@
 """The package as a whole: what it exports, what imports what, and what is shipped."""
 
-from importlib.util import find_spec
 import ast
 import importlib
 import inspect
@@ -12,6 +11,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
