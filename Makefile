@@ -34,11 +34,13 @@ clean:
 
 # A strict editable install links single files, so it is made again whenever one is added or removed.
 $(VENV)/.installed: pyproject.toml $(VENV)/.sources
-	$(bin)/python -m pip install --quiet --config-settings editable_mode=strict --editable ".[all]"
+	@echo "installing plait; the first time llama-cpp-python is compiled, which takes up to ten minutes"
+	@$(bin)/python -m pip install -qq --config-settings editable_mode=strict --editable ".[all]"
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.sources
-	$(bin)/python -m pip install --quiet --config-settings editable_mode=strict --editable ".[all,dev]"
+	@echo "installing plait; the first time llama-cpp-python is compiled, which takes up to ten minutes"
+	@$(bin)/python -m pip install -qq --config-settings editable_mode=strict --editable ".[all,dev]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.sources: $(VENV)/.created FORCE
@@ -48,7 +50,7 @@ $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "plait needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip install --quiet --upgrade pip
+	$(bin)/python -m pip install -qq --upgrade pip
 	@touch $@
 
 .PHONY: FORCE

@@ -47,7 +47,7 @@ def assistant_tools(
         *_contact_tools(contacts),
         _calendar_tool(Calendars(home, tz, now)),
         _file_tool(files),
-        *([_summary_tool(home, summarize)] if summarize else []),
+        *([_summary_tool(home, files, summarize)] if summarize else []),
         *_note_tools(Notes(home)),
         _reminder_tool(Reminders(home, tz, now)),
     ]
@@ -112,14 +112,19 @@ def _file_tool(files: Files) -> Tool:
     return _reader(open_and_get_file_path)
 
 
-def _summary_tool(home: Home, summarize: Summarize) -> Tool:
+def _summary_tool(home: Home, files: Files, summarize: Summarize) -> Tool:
     async def summarize_pdf(pdf_path: str) -> str:
         """Summarize a PDF file; gives the summary.
 
         Args:
-            pdf_path: the path of the PDF file
+            pdf_path: its path, which open_and_get_file_path gives
         """
-        return await summarize(await call_in_thread(pdf_text, {"path": pdf_path, "home": home}))
+        return await summarize(await call_in_thread(_text_of, {"name": pdf_path}))
+
+    def _text_of(name: str) -> str:
+        # Models also give the name of a file that they should have looked for first.
+        is_name = not {"/", "\\"} & set(name) and not (home.path / name).exists()
+        return pdf_text(files.find(name) if is_name else name, home)
 
     return Tool.from_function(summarize_pdf, read_only=True, open_world=True, timeout_s=SUMMARY_TIMEOUT_S)
 

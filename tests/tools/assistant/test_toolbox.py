@@ -119,3 +119,13 @@ def test_public_names_are_sorted_and_exist() -> None:
     names = plait.tools.assistant.__all__
     assert names == sorted(names)
     assert all(hasattr(plait.tools.assistant, name) for name in names)
+
+
+@pytest.mark.anyio
+async def test_a_summary_of_a_bare_file_name_looks_for_the_file(
+    tools: dict[str, Tool], put: Any, make_pdf: Any
+) -> None:
+    put("documents/report.pdf", make_pdf(["All is well."]))
+    assert await tools["summarize_pdf"].ainvoke({"pdf_path": "report.pdf"}) == "Summary of: All is well."
+    with pytest.raises(ToolCallError, match="annals"):
+        await tools["summarize_pdf"].ainvoke({"pdf_path": "annals.pdf"})
