@@ -197,8 +197,9 @@ class Engine:
             batch.seq_id[i][0] = current.id
             batch.logits[i] = i == len(tokens) - 1
         status = self._lib.llama_decode(self._context, batch)
-        if status != 0:
-            self._truncate(current, 0)
+        if status != 0:  # some of the batch may be in the cache, and nobody knows how much
+            self._lib.llama_memory_seq_rm(self._memory, current.id, -1, -1)
+            current.tokens.clear()
             raise ModelError(
                 f"llama.cpp could not decode (status {status}): {_reported()}", model=self.path.name
             )

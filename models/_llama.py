@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from plait.errors import GrammarError, MissingExtraError, ModelError
 from plait.models._calls import calls_in
 from plait.models._generation import StopTexts, check_context, generate, grammar_form
-from plait.models._types import Generation, Grammar, GrammarKind, Message
+from plait.models._types import FinishReason, Generation, Grammar, GrammarKind, Message
 
 if TYPE_CHECKING:
     import numpy as np
@@ -231,7 +231,7 @@ class _Decoding:
         usage.prefill_s = time.perf_counter() - began
         new = forced
         n_free = 0  # tokens that were sampled
-        reason = "cancelled" if was_cancelled else None
+        reason: FinishReason | None = "cancelled" if was_cancelled else None
         while reason is None:
             if new:
                 usage.completion_tokens += len(new)
@@ -261,7 +261,7 @@ class _Decoding:
             )
             if tail:
                 put(tail)
-        generation.finish_reason = reason  # type: ignore[assignment]
+        generation.finish_reason = reason
         usage.decode_s = time.perf_counter() - began - usage.prefill_s
 
     def _write(self, tokens: Sequence[int], put: Callable[[str], None]) -> None:
