@@ -51,6 +51,8 @@ class Output:
         self.as_json = as_json
         self.console = Console(stderr=True, emoji=False, highlight=False)
         """Standard error."""
+        self.results = Console(emoji=False, highlight=False)
+        """Standard output, for results that are tables."""
         self._debug = debug
         self._failure = failure
         self._has_document = False

@@ -14,8 +14,11 @@ from rich.console import Console
 
 from plait.apps._progress import transfer_progress, waiting
 from plait.errors import ConfigurationError
-from plait.models import DEFAULT_MODEL, ChatModel, HTTPModel, LlamaModel, resolve
+from plait.models import DEFAULT_MODEL, ChatModel, HTTPModel, LangChainModel, LlamaModel, resolve
 from plait.tools import Toolbox
+
+_LANGCHAIN = "langchain:"
+_LANGCHAIN_CONTEXT = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class ModelOptions:
     """Which model to use."""
 
     model: str = DEFAULT_MODEL
-    """A name in the catalog, a GGUF file, or what the server calls it."""
+    """A name in the catalog, a GGUF file, what the server calls it, or ``langchain:module:attribute``."""
     base_url: str | None = None
     """An OpenAI-compatible server in the place of the local engine."""
     context_length: int | None = None
@@ -43,6 +46,8 @@ def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) 
     Raises:
         PlaitError: it cannot be had, and why.
     """
+    if options.model.startswith(_LANGCHAIN):
+        return _open_langchain(options)
     if options.base_url is not None:
         with waiting(console, f"connecting to {options.base_url}"):
             return runner.run(
@@ -60,6 +65,19 @@ def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) 
         return LlamaModel(path, name=name, context_length=options.context_length)
 
 
+def _open_langchain(options: ModelOptions) -> ChatModel:
+    reference = options.model.removeprefix(_LANGCHAIN)
+    found = load_attribute(reference, "--model langchain:")
+    from langchain_core.language_models import BaseChatModel
+
+    if not isinstance(found, BaseChatModel):
+        raise ConfigurationError(
+            f"--model langchain:{reference} is of type {type(found).__name__}; "
+            "it must be a LangChain chat model"
+        )
+    return LangChainModel(found, context_length=options.context_length or _LANGCHAIN_CONTEXT)
+
+
 def default_home() -> Path:
     """``PLAIT_HOME``, or the folder ``plait`` in the user's own."""
     return Path(os.environ.get("PLAIT_HOME") or Path.home() / "plait").expanduser()
@@ -74,7 +92,7 @@ def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Tool
         ConfigurationError: the home or the attribute cannot be used.
     """
     if tools is not None:
-        return _load_toolbox(tools)
+        return load_toolbox(tools)
     if not home.is_dir():
         problem = "is not a folder;" if home.exists() else "does not exist; create it, or"
         raise ConfigurationError(f"the home {home} {problem} choose another with --home or PLAIT_HOME")
@@ -89,22 +107,39 @@ async def _no_model(text: str) -> str:
     raise ConfigurationError("summaries need a model, and none is loaded")
 
 
-def _load_toolbox(reference: str) -> Toolbox:
+def load_toolbox(reference: str) -> Toolbox:
+    """The toolbox that ``reference``, a ``module:attribute``, names.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be used.
+    """
+    found = load_attribute(reference, "--tools")
+    toolbox = found if isinstance(found, Toolbox) else Toolbox(_listed(found, reference))
+    if not len(toolbox):
+        raise ConfigurationError(f"--tools {reference} has no tools in it; add one")
+    return toolbox
+
+
+def load_attribute(reference: str, option: str) -> Any:
+    """What ``reference``, a ``module:attribute``, names; modules of the current folder are found too.
+
+    Raises:
+        ConfigurationError: naming ``option`` and why it cannot be loaded.
+    """
     module_name, _, attribute = reference.partition(":")
     if not (module_name and attribute):
-        raise ConfigurationError(f"--tools wants module:attribute, such as my_tools:TOOLS, not {reference!r}")
+        raise ConfigurationError(
+            f"{option} wants module:attribute, such as my_tools:TOOLS, not {reference!r}"
+        )
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = getattr(importlib.import_module(module_name), attribute)
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
-        raise ConfigurationError(f"--tools {reference} cannot be loaded ({why}); mend it") from error
+        raise ConfigurationError(f"{option} {reference} cannot be loaded ({why}); mend it") from error
     finally:
         sys.path.pop(0)
-    toolbox = found if isinstance(found, Toolbox) else Toolbox(_listed(found, reference))
-    if not len(toolbox):
-        raise ConfigurationError(f"--tools {reference} has no tools in it; add one")
-    return toolbox
+    return found
 
 
 def _listed(found: Any, reference: str) -> list[Any]:

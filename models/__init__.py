@@ -6,7 +6,16 @@ from plait.models._http import HTTPModel
 from plait.models._langchain import LangChainModel
 from plait.models._llama import LlamaModel, load_model
 from plait.models._scripted import Reply, ScriptedModel, ScriptedRequest
-from plait.models._store import InstalledModel, Progress, check_gguf, installed, models_folder, remove, verify
+from plait.models._store import (
+    InstalledModel,
+    Progress,
+    check_gguf,
+    file_sha256,
+    installed,
+    models_folder,
+    remove,
+    verify,
+)
 from plait.models._types import (
     ChatModel,
     FinishReason,
@@ -41,6 +50,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "check_gguf",
+    "file_sha256",
     "find_spec",
     "installed",
     "load_model",

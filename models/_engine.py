@@ -107,6 +107,18 @@ class Engine:
         template = self._lib.llama_model_chat_template(self._model, None)
         return template.decode() if template else None
 
+    @property
+    def description(self) -> str:
+        """Architecture, size and quantization as llama.cpp names them: ``"qwen2 1.5B Q4_K - Medium"``."""
+        buffer = ctypes.create_string_buffer(256)
+        self._lib.llama_model_desc(self._model, buffer, 256)
+        return buffer.value.decode(errors="replace")
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of weights."""
+        return int(self._lib.llama_model_n_params(self._model))
+
     def special_text(self, kind: str) -> str:
         """The text of the ``"bos"`` or ``"eos"`` token; empty if there is none."""
         token = getattr(self._lib, f"llama_vocab_{kind}")(self.vocab)

@@ -21,7 +21,7 @@ def generate(engine: Callable[[Generation], AsyncGenerator[str, None]]) -> Gener
     """A generation whose text is what ``engine`` yields.
 
     ``engine`` is given the generation, so that it can fill in usage, tool calls and the finish reason.
-    The times, and ``"cancelled"`` where the reader leaves before the end, are filled in here.
+    What it leaves out of the times, and ``"cancelled"`` where the reader leaves early, is filled in here.
     """
     generation = Generation(chunks=_nothing())
     generation.chunks = _observed(generation, engine(generation))
@@ -45,9 +45,10 @@ async def _observed(generation: Generation, chunks: AsyncGenerator[str, None]) -
         generation.finish_reason = generation.finish_reason or "cancelled"
         raise
     finally:
-        ended = time.perf_counter()
-        generation.usage.prefill_s = (first or ended) - started
-        generation.usage.decode_s = ended - (first or ended)
+        took = time.perf_counter() - started
+        usage = generation.usage
+        usage.prefill_s = usage.prefill_s or (first - started if first is not None else took)
+        usage.decode_s = usage.decode_s or max(0.0, took - usage.prefill_s)
 
 
 def grammar_form(

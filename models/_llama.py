@@ -79,6 +79,16 @@ class LlamaModel:
         )
         self._closed = threading.Event()
 
+    @property
+    def description(self) -> str:
+        """Architecture, size and quantization as llama.cpp names them."""
+        return self._engine.description
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of weights."""
+        return self._engine.n_parameters
+
     def count_tokens(self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """Tokens of the prompt that ``messages`` make, exactly."""
         return len(self._prompt(messages, tools))

@@ -90,10 +90,23 @@ class _PromptDetails(BaseModel):
     cached_tokens: int | None = None
 
 
+class _CompletionDetails(BaseModel):
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
 class _Usage(BaseModel):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+class _Timings(BaseModel):
+    """What llama-server adds of its own."""
+
+    draft_n: int | None = None
+    draft_n_accepted: int | None = None
 
 
 class _FunctionDelta(BaseModel):
@@ -120,6 +133,7 @@ class _Choice(BaseModel):
 class _Chunk(BaseModel):
     choices: list[_Choice] = []
     usage: _Usage | None = None
+    timings: _Timings | None = None
     error: Any = None
 
 
@@ -161,6 +175,9 @@ class AnswerReader:
             raise self._request.refused(status_in(chunk.error), data)
         if chunk.usage is not None:
             self._count(chunk.usage)
+        if chunk.timings is not None and chunk.timings.draft_n:
+            self._generation.usage.draft_tokens = chunk.timings.draft_n
+            self._generation.usage.accepted_tokens = chunk.timings.draft_n_accepted or 0
         return "".join(self._take(choice) for choice in chunk.choices)
 
     def finish(self) -> None:
@@ -197,6 +214,10 @@ class AnswerReader:
         usage.completion_tokens = counted.completion_tokens or 0
         if counted.prompt_tokens_details is not None:
             usage.cached_tokens = counted.prompt_tokens_details.cached_tokens or 0
+        details = counted.completion_tokens_details
+        if details is not None and details.accepted_prediction_tokens:
+            usage.accepted_tokens = details.accepted_prediction_tokens
+            usage.draft_tokens = usage.accepted_tokens + (details.rejected_prediction_tokens or 0)
 
     def _take(self, choice: _Choice) -> str:
         delta = choice.delta or _Delta()

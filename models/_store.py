@@ -142,6 +142,18 @@ def write_json(path: Path, data: object) -> None:
     temporary.replace(path)
 
 
+def file_sha256(path: Path, progress: ProgressCallback | None = None) -> str:
+    """The SHA-256 of a model file; not computed again where the file is as it was when it was verified.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    record, status = read_record(path), path.stat()
+    if record is not None and (record.size_bytes, record.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        return record.sha256
+    return hash_file(path, path.name, progress)
+
+
 def is_verified(spec: ModelSpec, path: Path) -> bool:
     """Whether the file was verified once and has the size and time of then; reads no weights."""
     record = read_record(path)

@@ -60,6 +60,10 @@ class Usage:
     """Tokens of the answer, forced ones included."""
     forced_tokens: int = 0
     """Tokens of the answer that the grammar determined, so that none was sampled."""
+    draft_tokens: int = 0
+    """Tokens that were proposed by a draft, to be verified in one batch."""
+    accepted_tokens: int = 0
+    """Of the drafted tokens, those that stood."""
     prefill_s: float = 0.0
     """Seconds from the start to the first token of the answer."""
     decode_s: float = 0.0
@@ -71,6 +75,8 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.completion_tokens + other.completion_tokens,
             self.forced_tokens + other.forced_tokens,
+            self.draft_tokens + other.draft_tokens,
+            self.accepted_tokens + other.accepted_tokens,
             self.prefill_s + other.prefill_s,
             self.decode_s + other.decode_s,
         )

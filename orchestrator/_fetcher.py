@@ -12,6 +12,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -26,6 +27,7 @@ from plait.errors import (
     ToolError,
     UnknownToolError,
 )
+from plait.orchestrator._context import InContext
 from plait.orchestrator._events import (
     ApprovalGiven,
     ApprovalRequested,
@@ -129,6 +131,8 @@ class TaskFetcher:
         self._all_ended = asyncio.Event()
         self._stopped_by: BaseException | None = None
         self._group = asyncio.TaskGroup()
+        self._context = copy_context()
+        """What every call starts with: what one call sets, no other sees."""
 
     @property
     def outcomes(self) -> list[TaskOutcome]:
@@ -204,16 +208,43 @@ class TaskFetcher:
 
     def _advance(self) -> None:
         """Let everything move that can; where nothing can, ask about what waits for an approval."""
+        self._spawn_from(self._next_call())
+
+    def _next_call(self) -> _Node | None:
+        """Settle what is ready, and take the first call that may start now."""
         if self._stopped_by is not None:
-            return
+            return None
         self._settle()
-        while self._queue and (self._max_concurrency is None or self._n_running < self._max_concurrency):
-            self._start(self._queue.popleft())
-        if not (self._planning or self._n_running):
+        return self._take_call()
+
+    def _spawn_from(self, node: _Node | None) -> None:
+        """Start ``node`` and all others that may start, each in a task of its own."""
+        while node is not None:
+            self._group.create_task(self._call_on(node))
+            node = self._take_call()
+        if self._stopped_by is None and not (self._planning or self._n_running):
             if self._held:
                 self._group.create_task(self._ask())
             else:
                 self._all_ended.set()
+
+    @property
+    def _is_full(self) -> bool:
+        return self._max_concurrency is not None and self._n_running >= self._max_concurrency
+
+    def _take_call(self) -> _Node | None:
+        """The next call that the limits allow, counted as running from now on."""
+        while self._queue and self._stopped_by is None and not self._is_full:
+            node = self._queue.popleft()
+            tool = node.tool
+            assert tool is not None
+            if tool.max_concurrency is not None and self._running_of[tool.name] >= tool.max_concurrency:
+                self._tool_queues[tool.name].append(node)
+            else:
+                self._n_running += 1
+                self._running_of[tool.name] += 1
+                return node
+        return None
 
     def _settle(self) -> None:
         while self._ready:
@@ -260,35 +291,43 @@ class TaskFetcher:
         key = _call_key(node.task.tool, node.arguments)
         return self._finished_calls.get(key) if key is not None else None
 
-    def _start(self, node: _Node) -> None:
-        tool = node.tool
-        assert tool is not None
-        if tool.max_concurrency is not None and self._running_of[tool.name] >= tool.max_concurrency:
-            self._tool_queues[tool.name].append(node)
-        else:
-            self._n_running += 1
-            self._running_of[tool.name] += 1
-            self._group.create_task(self._execute(node, tool))
+    async def _call_on(self, first: _Node) -> None:
+        """Make a call, and then, in the same task, one that it made ready, and so on.
 
-    async def _execute(self, node: _Node, tool: Tool) -> None:
+        The next one starts at once, not a turn of the event loop later, behind all other calls that
+        ended in this turn. A call that never waited goes on in a new task, so that the others get theirs.
+        """
+        node: _Node | None = first
         try:
-            node.started_s = self._clock()
-            self._emit(TaskStarted(node.started_s, node.task, node.arguments))
-            result, failure = await self._call(tool, node.arguments)
-            self._n_running -= 1
-            self._running_of[tool.name] -= 1
-            self._end(node, "failed" if failure else "ok", result=result, error=failure)
-            waiting = self._tool_queues.get(tool.name)
-            if waiting:
-                self._queue.appendleft(waiting.popleft())
-            self._advance()
+            while node is not None:
+                waited = await self._execute(node)
+                following = self._next_call()
+                may_go_on = waited and not _is_cancelling()
+                self._spawn_from(self._take_call() if may_go_on else following)
+                node = following if may_go_on else None
         except BaseException as error:
             self._stop(error)
             raise
 
-    async def _call(self, tool: Tool, arguments: Mapping[str, Any]) -> tuple[Any, ToolError | None]:
+    async def _execute(self, node: _Node) -> bool:
+        """Make one call and record what came of it; whether it ever waited."""
+        tool = node.tool
+        assert tool is not None
+        node.started_s = self._clock()
+        self._emit(TaskStarted(node.started_s, node.task, node.arguments))
+        call = InContext(self._executor(tool, node.arguments), self._context.copy())
+        result, failure = await self._outcome_of(call, tool)
+        self._n_running -= 1
+        self._running_of[tool.name] -= 1
+        self._end(node, "failed" if failure else "ok", result=result, error=failure)
+        waiting = self._tool_queues.get(tool.name)
+        if waiting:
+            self._queue.appendleft(waiting.popleft())
+        return call.waited
+
+    async def _outcome_of(self, call: InContext, tool: Tool) -> tuple[Any, ToolError | None]:
         try:
-            return await self._executor(tool, arguments), None
+            return await call, None
         except ToolError as error:
             return None, error
         except asyncio.CancelledError as error:
@@ -324,10 +363,14 @@ class TaskFetcher:
         )
         self._outcomes[node.task.id] = outcome
         self._emit(TaskFinished(now, outcome))
+        ready = []
         for dependent in node.dependents:
             dependent.missing -= 1
             if not dependent.missing or not outcome.ok:
-                self._ready.append(dependent)
+                ready.append(dependent)
+        if len(ready) > 1:  # the first one starts at once, so let it be the one that most others wait for
+            ready.sort(key=_n_dependents, reverse=True)
+        self._ready.extend(ready)
 
     def _result_of(self, ref: Ref) -> Any:
         value = self._outcomes[ref.task].result
@@ -395,6 +438,16 @@ class TaskFetcher:
         except UnknownToolError as error:
             return error
         raise AssertionError(task.tool)
+
+
+def _n_dependents(node: _Node) -> int:
+    return len(node.dependents)
+
+
+def _is_cancelling() -> bool:
+    """Whether a call has cancelled the task that it ran in."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _dependency_error(task: Task, cause: TaskOutcome) -> DependencyError:

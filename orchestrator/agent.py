@@ -80,7 +80,7 @@ class Agent:
             what outsiders wrote), ``"writes"``, ``"all"``, ``"none"``, or a function.
         approve: is asked about them, once a plan; without it they are declined.
         executor: carries out a call; the default calls the tool in this process.
-        now: the user's clock.
+        now: the user's clock; ``None`` for tools that have nothing to do with time: the prompt tells none.
 
     Raises:
         UnknownModelError, ModelFileError, DownloadError: the model cannot be had.
@@ -102,7 +102,7 @@ class Agent:
         policy: str | Policy = "untrusted",
         approve: Approver | None = None,
         executor: Executor = call_tool,
-        now: Callable[[], datetime] = datetime.now,
+        now: Callable[[], datetime] | None = datetime.now,
     ) -> None:
         self.toolbox = tools if isinstance(tools, Toolbox) else Toolbox(tools)
         if not len(self.toolbox):
@@ -278,7 +278,7 @@ class Agent:
     def _context(self, run: Run, round_: int, feedback: str) -> PlanContext:
         return PlanContext(
             query=run.query,
-            now=self._now(),
+            now=self._now() if self._now is not None else None,
             outcomes=tuple(run.tasks),
             plans=tuple(run.plans),
             feedback=feedback,

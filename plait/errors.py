@@ -8,7 +8,8 @@ PlaitError
 │   ├── UnknownToolError       no tool of that name
 │   ├── ToolArgumentError      arguments that fail validation; the function was not called
 │   ├── ToolCallError          the tool ran and failed; what it says is meant for the user
-│   │   └── AmbiguousError     what was named means several things; only the user can say which
+│   │   ├── AmbiguousError     what was named means several things; only the user can say which
+│   │   └── LookupUnavailableError  no network, and not in the cache; has ``.queries``
 │   └── ToolTimeoutError       the call passed its deadline
 ├── PlanError                  malformed plan text; has ``.position`` and ``.reason``
 ├── GrammarError               a plan grammar cannot be built, or a model cannot follow it
@@ -31,6 +32,8 @@ field, never something to be read out of the message.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "AmbiguousError",
     "ApprovalError",
@@ -41,6 +44,7 @@ __all__ = [
     "DownloadError",
     "DuplicateToolError",
     "GrammarError",
+    "LookupUnavailableError",
     "MissingExtraError",
     "ModelError",
     "ModelFileError",
@@ -111,6 +115,15 @@ class ToolCallError(ToolError):
 
 class AmbiguousError(ToolCallError):
     """What was named means several things. Only the user can say which, so no replan may guess."""
+
+
+class LookupUnavailableError(ToolCallError):
+    """Something could not be looked up for want of a network, which says nothing about whether it exists."""
+
+    def __init__(self, message: str, *, tool: str | None = None, queries: Iterable[str] = ()) -> None:
+        super().__init__(message, tool=tool)
+        self.queries = tuple(queries)
+        """What could not be looked up."""
 
 
 class ToolTimeoutError(ToolError):

@@ -29,7 +29,7 @@ from plait.planners._plan import (
     references,
     substitute,
 )
-from plait.planners._prompts import PlanExample
+from plait.planners._prompts import PlanExample, json_value
 from plait.planners._react import ReactPlanner
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "TaskOutcome",
     "Template",
     "Value",
+    "json_value",
     "make_text",
     "parse_plan",
     "plan_grammar",

@@ -48,8 +48,8 @@ class PlanContext:
 
     query: str
     """The user's request, as it was written."""
-    now: datetime
-    """The user's clock."""
+    now: datetime | None = None
+    """The user's clock; ``None``: the prompt tells none."""
     outcomes: Sequence[TaskOutcome] = ()
     """What the tasks of the run's earlier plans came to, in order of their numbers."""
     plans: Sequence[Plan] = ()

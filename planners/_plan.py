@@ -18,6 +18,7 @@ _BARE_ARGUMENT = re.compile(r"[A-Za-z_][\w.\-]*")
 _MISLEADING_DOLLAR = re.compile(r"\$(?=\{|\Z)")
 # One that would with its digits be a whole reference.
 _LONE_DOLLAR = re.compile(r"\A\$(?=[0-9])")
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _BACKSLASHED = r"\\\g<0>"
 
 
@@ -57,7 +58,9 @@ class Task:
     @property
     def dependencies(self) -> frozenset[int]:
         """Numbers of the tasks whose results the arguments use."""
-        return frozenset(ref.task for ref in references(self.arguments))
+        found: set[int] = set()
+        _collect(self.arguments, found)
+        return frozenset(found)
 
     def __str__(self) -> str:
         printed = (f"{print_argument_name(n)}={print_value(v)}" for n, v in self.arguments.items())
@@ -114,8 +117,25 @@ def references(value: Value) -> Iterator[Ref]:
             yield from references(item)
 
 
+def _collect(value: Value, found: set[int]) -> None:
+    """Add the tasks that ``value`` refers to; :func:`references` for the scheduler, which calls it often."""
+    kind = type(value)
+    if kind is Ref:
+        found.add(value.task)
+    elif kind is dict:
+        for item in value.values():
+            _collect(item, found)
+    elif kind is list:
+        for item in value:
+            _collect(item, found)
+    elif kind not in _PLAIN:
+        found.update(ref.task for ref in references(value))
+
+
 def substitute(value: Value, result_of: Callable[[Ref], Any], to_text: Callable[[Any], str]) -> Any:
     """``value`` with results in the place of references, typed; in templates as text."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Ref):
         return result_of(value)
     if isinstance(value, Template):

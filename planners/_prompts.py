@@ -110,17 +110,22 @@ def describe_tools(tools: Iterable[Tool]) -> str:
     return "\n".join(lines)
 
 
-def describe_now(now: datetime) -> str:
-    """The clock and the coming days by name, so that small models need no calendar arithmetic."""
+def describe_now(now: datetime | None) -> str:
+    """A line with the clock and the coming days by name, so that small models need no calendar arithmetic.
+
+    Empty where there is no clock.
+    """
+    if now is None:
+        return ""
     days = [now + timedelta(days=i) for i in range(_N_DAYS)]
     names = ["today", "tomorrow", *(f"{day:%A}" for day in days[2:])]
     coming = ", ".join(f"{name} {day:%Y-%m-%d}" for name, day in zip(names, days, strict=True))
-    return f"Now: {now:%A %Y-%m-%d %H:%M} ({coming})"
+    return f"Now: {now:%A %Y-%m-%d %H:%M} ({coming})\n"
 
 
 def plan_request(context: PlanContext) -> str:
     """The part of a planner's prompt that changes: the clock, what was done, the request."""
-    parts = [describe_now(context.now)]
+    parts = []
     if context.outcomes:
         parts += [f"Request: {context.query}", "Done so far:\n" + describe_outcomes(context.outcomes)]
         parts.append(
@@ -132,7 +137,7 @@ def plan_request(context: PlanContext) -> str:
         if context.feedback:
             parts.append(context.feedback)
         parts.append(f"Request: {context.query}")
-    return "\n".join([*parts, "Plan:"])
+    return describe_now(context.now) + "\n".join([*parts, "Plan:"])
 
 
 def join_request(context: PlanContext) -> str:
@@ -140,7 +145,7 @@ def join_request(context: PlanContext) -> str:
     done = (
         describe_outcomes(context.outcomes) if context.outcomes else "(no tool was called, nothing was done)"
     )
-    return f"{describe_now(context.now)}\nResults:\n{done}\n\nRequest: {context.query}"
+    return f"{describe_now(context.now)}Results:\n{done}\n\nRequest: {context.query}"
 
 
 def describe_outcomes(outcomes: Iterable[TaskOutcome]) -> str:
@@ -161,20 +166,21 @@ def describe_outcome(outcome: TaskOutcome) -> str:
 def plan_as_json(plan: Plan) -> str:
     """The JSON form of a plan whose tasks are numbered from 1."""
     entries = [
-        {"tool": t.tool, "arguments": {k: _json_value(v) for k, v in t.arguments.items()}} for t in plan
+        {"tool": t.tool, "arguments": {k: json_value(v) for k, v in t.arguments.items()}} for t in plan
     ]
     return json.dumps({"tasks": entries}, ensure_ascii=False)
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """``value`` as the JSON form of a plan writes it: references as texts, a ``$`` that is none escaped."""
     if isinstance(value, Ref):
         return str(value)
     if isinstance(value, Template):
-        return "".join(_json_value(p) if isinstance(p, str) else f"${{{str(p)[1:]}}}" for p in value.parts)
+        return "".join(json_value(p) if isinstance(p, str) else f"${{{str(p)[1:]}}}" for p in value.parts)
     if isinstance(value, dict):
-        return {k: _json_value(v) for k, v in value.items()}
+        return {k: json_value(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_json_value(v) for v in value]
+        return [json_value(v) for v in value]
     # A text that would read as a reference gets the escape of the JSON form.
     return value.replace("$", "\\$") if isinstance(value, str) and "$" in value else value
 

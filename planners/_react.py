@@ -49,7 +49,7 @@ class ReactPlanner:
 
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far: each call as the assistant's turn, its result as the user's."""
-        request = f"{describe_now(context.now)}\nRequest: {context.query}"
+        request = f"{describe_now(context.now)}Request: {context.query}"
         turns = [Message("system", self.instructions), Message("user", request)]
         for outcome in context.outcomes:
             turns.append(Message("assistant", str(outcome.task)))

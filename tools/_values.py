@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, tzinfo
 from pathlib import PurePath
 from typing import Any
@@ -33,21 +33,8 @@ def coerce(type_: Type, value: Any) -> Any:
     notation an ISO string, an enumeration's member its exact spelling, a list or object that was
     written as a JSON string itself. Everything else is left for validation to judge.
     """
-    match type_:
-        case ArrayType():
-            return _as_list(type_, value)
-        case ObjectType():
-            return _as_object(type_, value)
-        case UnionType():
-            return _as_union(type_, value)
-        case EnumType():
-            return _as_member(type_, value)
-        case StringType():
-            return _as_string(type_, value)
-        case NumberType() if isinstance(value, str):
-            return value.strip()
-        case _:
-            return value
+    read = _READERS.get(type(type_))
+    return value if read is None else read(type_, value)
 
 
 def _as_list(type_: ArrayType, value: Any) -> Any:
@@ -112,6 +99,20 @@ def _as_string(type_: StringType, value: Any) -> Any:
     if isinstance(value, str) and kind in _CLASSES:
         return _iso(value, kind)
     return value
+
+
+def _as_number(type_: NumberType, value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+_READERS: Mapping[type[Type], Callable[[Any, Any], Any]] = {
+    ArrayType: _as_list,
+    EnumType: _as_member,
+    NumberType: _as_number,
+    ObjectType: _as_object,
+    StringType: _as_string,
+    UnionType: _as_union,
+}
 
 
 def _written(value: str | float | None) -> str | None:

@@ -3,6 +3,7 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -254,6 +255,65 @@ async def test_a_sync_tool_does_not_hold_up_the_others() -> None:
 
     outcomes = await run([blocking, prompt], [call(1, "blocking"), call(2, "prompt")])
     assert outcomes[1].result is True
+
+
+async def test_what_a_result_makes_ready_starts_before_other_calls_that_end_in_the_same_turn() -> None:
+    gate = asyncio.Event()
+    order: list[str] = []
+
+    async def first(name: str) -> str:
+        await gate.wait()
+        order.append(f"{name} ended")
+        return name
+
+    async def second(name: str) -> None:
+        order.append(f"{name} followed")
+
+    tasks = [call(1, "first", name="a"), call(2, "first", name="b")]
+    tasks += [call(3, "second", name=Ref(1)), call(4, "second", name=Ref(2))]
+    fetcher = TaskFetcher(Toolbox([as_tool(first), as_tool(second)]), clock=lambda: 0.0)
+    running = asyncio.create_task(fetcher.run(planned(tasks)))
+    await quiet()
+    gate.set()
+    await running
+
+    assert order == ["a ended", "a followed", "b ended", "b followed"]
+
+
+async def test_of_what_becomes_ready_at_once_the_call_that_most_others_wait_for_starts_first() -> None:
+    gate = asyncio.Event()
+    order: list[int] = []
+
+    async def step(number: int, after: list[int]) -> int:
+        order.append(number)
+        await gate.wait()
+        return number
+
+    needs = {1: [], 2: [1], 3: [1], 4: [3], 5: [3]}
+    tasks = [call(k, "step", number=k, after=[Ref(n) for n in of]) for k, of in needs.items()]
+    fetcher = TaskFetcher(Toolbox([as_tool(step)]), clock=lambda: 0.0)
+    running = asyncio.create_task(fetcher.run(planned(tasks)))
+    await quiet()
+    gate.set()
+    await running
+
+    assert order[:3] == [1, 3, 2]
+
+
+async def test_what_a_call_sets_in_its_context_no_later_call_sees() -> None:
+    seen: ContextVar[str] = ContextVar("seen", default="nothing")
+    found: list[str] = []
+
+    async def leaves_a_trace(after: list[str]) -> str:
+        found.append(seen.get())
+        await asyncio.sleep(0)
+        seen.set("a trace")
+        return "done"
+
+    tasks = [call(k, "leaves_a_trace", after=[Ref(k - 1)] if k > 1 else []) for k in range(1, 4)]
+    await TaskFetcher(Toolbox([as_tool(leaves_a_trace)]), clock=lambda: 0.0).run(planned(tasks))
+
+    assert found == ["nothing"] * 3
 
 
 async def test_no_tasks_are_no_work() -> None:

@@ -1,0 +1,1 @@
+"""Measuring models and planners on function-calling benchmarks: what ``plait eval`` does."""

@@ -1,0 +1,152 @@
+"""One evaluation: every model with every planner on the chosen items, each into a run folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from plait.apps._progress import is_animated, transfer_progress
+from plait.apps._setup import ModelOptions, open_model
+from plait.apps.evaluation._configuration import model_record, run_config
+from plait.apps.evaluation._folder import RunFolder, remove_run
+from plait.apps.evaluation._selection import Selection
+from plait.apps.evaluation._trial import Trial, try_items
+from plait.apps.evaluation._types import Benchmark, Item, ItemRecord, Prices
+
+
+@dataclass(frozen=True, slots=True)
+class EvalOptions:
+    """How to evaluate."""
+
+    models: tuple[ModelOptions, ...]
+    planners: tuple[str, ...]
+    selection: Selection
+    out: Path
+    """The folder that the run folders go into."""
+    workers: int = 1
+    """Items that are tried at a time."""
+    fresh: bool = False
+    """Throw away what the run folders hold."""
+    retry_errors: bool = False
+    """Try again what failed with an error."""
+    execute: bool = False
+    tool_latency_s: float = 0.0
+    seed: int | None = None
+    prices: Prices | None = None
+    command: tuple[str, ...] = ()
+
+
+def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> list[Path]:
+    """Try everything that is not done yet; gives back the run folders.
+
+    Raises:
+        PlaitError: a model or the data cannot be had, or a model died. What was finished is kept.
+    """
+    chosen = options.selection.of(benchmark.items())  # a wrong option is told before a model is loaded
+    folders = []
+    for model_options in options.models:
+        with asyncio.Runner() as runner:
+            model = open_model(model_options, runner, console)
+            try:
+                with transfer_progress(console, model.name) as progress:
+                    record = model_record(model, progress)
+                for planner in options.planners:
+                    trial = Trial(
+                        benchmark,
+                        model,
+                        planner,
+                        execute=options.execute,
+                        tool_latency_s=options.tool_latency_s,
+                        seed=options.seed,
+                    )
+                    path = options.out / run_name(model.name, planner, options)
+                    config = run_config(
+                        trial,
+                        benchmark.items(),
+                        record,
+                        command=options.command,
+                        prices=options.prices,
+                    )
+                    if options.fresh:
+                        remove_run(path)
+                    with RunFolder(path, config) as folder:
+                        _fill(folder, trial, chosen, options, runner, console)
+                    folders.append(path)
+            finally:
+                runner.run(model.aclose())
+    return folders
+
+
+def run_name(model: str, planner: str, options: EvalOptions) -> str:
+    """The name of a run's folder: what tells it from its neighbours."""
+    stem = re.sub(r"[^\w.-]+", "-", f"{model}-{planner}").strip("-.")
+    return f"{stem}-executed-{options.tool_latency_s:g}s" if options.execute else stem
+
+
+def _fill(
+    folder: RunFolder,
+    trial: Trial,
+    chosen: Sequence[Item],
+    options: EvalOptions,
+    runner: asyncio.Runner,
+    console: Console,
+) -> None:
+    todo = [item for item in chosen if _is_open(folder.done.get(item.id), options)]
+    kept = [folder.done[item.id] for item in chosen if item.id in folder.done and item not in todo]
+    title = f"{trial.benchmark.name} {trial.model.name} {trial.planner}"
+    with _item_progress(console, title, len(chosen), kept) as show:
+
+        def keep(record: ItemRecord) -> None:
+            folder.add(record)
+            show(record)
+
+        runner.run(try_items(trial, todo, keep, workers=options.workers))
+
+
+def _is_open(record: ItemRecord | None, options: EvalOptions) -> bool:
+    return record is None or (options.retry_errors and record.error is not None)
+
+
+@contextmanager
+def _item_progress(
+    console: Console, title: str, total: int, kept: Sequence[ItemRecord]
+) -> Iterator[Callable[[ItemRecord], None]]:
+    """A bar with the running accuracy and the time left."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[right]:.1%} right"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not is_animated(console),
+    )
+    tried = list(kept)
+
+    def right() -> float:
+        return sum(record.correct for record in tried) / max(1, len(tried))
+
+    with bar:
+        task = bar.add_task(escape(title), total=total, completed=len(tried), right=right())
+
+        def show(record: ItemRecord) -> None:
+            tried.append(record)
+            bar.update(task, completed=len(tried), right=right())
+
+        yield show
