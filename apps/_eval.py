@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,7 +72,7 @@ def bfcl(
     def make() -> Benchmark:
         from plait.apps.evaluation._bfcl import BFCLBenchmark
 
-        return BFCLBenchmark(categories=split(options.category))
+        return BFCLBenchmark()  # of all categories, so that a run may go on with further ones
 
     _evaluate("bfcl", make, options, export=export)
 
@@ -114,6 +115,37 @@ def hotpotqa(data: DataFile, options: SharedOptions, offline: Offline = False) -
 def movie(data: DataFile, options: SharedOptions, offline: Offline = False) -> None:
     """Movie recommendations: eight searches and a choice."""
     _questions("movie", data, options, offline=offline)
+
+
+@app.command("fetch")
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="bfcl, nestful; both if none is given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Fetch benchmarks that come in packages, so that they can be used offline."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        from plait.apps._progress import waiting
+        from plait.apps.evaluation._packages import PACKAGES, unpacked
+
+        for name in names or ():
+            if name not in PACKAGES:
+                raise ConfigurationError(
+                    f"there is no benchmark package {name!r}; choose from {', '.join(PACKAGES)}"
+                )
+        found = {}
+        for name in dict.fromkeys(names or PACKAGES):
+            with waiting(output.console, f"fetching {name}"):
+                found[name] = str(unpacked(PACKAGES[name]))
+        if output.as_json:
+            output.document(found)
+        else:
+            output.text("\n".join(f"{name}\t{path}" for name, path in found.items()))
+        return OK
+
+    execute(work, output)
 
 
 @app.command("show")
@@ -165,16 +197,21 @@ def _evaluate(
         try:
             paths = evaluate(make(), settings, output.console)
         except KeyboardInterrupt:
-            output.interrupted(account="Interrupted; what was finished is kept, the same command goes on.")
+            without = " without --fresh" if options.fresh else ""
+            output.interrupted(
+                account=f"Interrupted; what was finished is kept, the same command{without} goes on with the rest."
+            )
             return INTERRUPTED
         if export is not None:
             _export(paths, export)
+            output.note(f"result files for bfcl evaluate --result-dir: {export}")
         _show(paths, output)
         for path in paths:
             output.note(f"run folder: {path}")
         failed = sum(item.error is not None for path in paths for item in load_run(path).items.values())
         if failed:
-            output.note(f"{failed} items failed with an error; --retry-errors tries them again", "yellow")
+            what = "1 item" if failed == 1 else f"{failed} items"
+            output.note(f"{what} failed with an error; --retry-errors tries again", "yellow")
         return FAILED if failed else OK
 
     execute(work, output)
@@ -198,7 +235,6 @@ def _settings(name: str, options: SharedOptions) -> EvalOptions:
         retry_errors=options.retry_errors,
         execute=options.execute,
         tool_latency_s=options.tool_latency,
-        seed=options.seed,
         prices=_prices(options.price),
         command=command_line(),
     )
@@ -211,8 +247,10 @@ def _prices(text: str | None) -> Prices | None:
         return None
     try:
         prompt, completion = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigurationError(f"--price wants two numbers such as 0.15,0.60, not {text!r}") from error
+    except ValueError:
+        prompt = completion = math.nan
+    if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
+        raise ConfigurationError(f"--price wants two numbers such as 0.15,0.60, not {text!r}")
     return Prices(prompt=prompt, completion=completion)
 
 

@@ -68,7 +68,6 @@ class SharedOptions:
     tool_latency: Annotated[
         float, typer.Option(help="Seconds that each made-up call takes; with --execute.", min=0.0)
     ] = 0.0
-    seed: Annotated[int | None, typer.Option(help="Seed of the model's sampling.")] = None
     price: Annotated[
         str | None, typer.Option(help="Dollars for a million tokens: PROMPT,COMPLETION, e.g. 0.15,0.60.")
     ] = None

@@ -6,6 +6,8 @@ import asyncio
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,32 @@ class ModelOptions:
     """Tokens of prompt and answer together; ``None`` is the model's own, at most 8192."""
 
 
+@contextmanager
+def open_runner() -> Iterator[asyncio.Runner]:
+    """An event loop that does not tell of tasks which a second Ctrl-C tore apart."""
+
+    def tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not isinstance(context.get("exception"), KeyboardInterrupt):
+            loop.default_exception_handler(context)
+
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(tell)
+        yield runner
+
+
+def prepare_model(options: ModelOptions, console: Console) -> None:
+    """Fetch what :func:`open_model` will need, as far as it can be told without loading anything.
+
+    Raises:
+        PlaitError: there is no such model, or it cannot be fetched.
+    """
+    if options.model.startswith(_LANGCHAIN):
+        _langchain_model(options)
+    elif options.base_url is None:
+        with transfer_progress(console, options.model) as progress:
+            resolve(options.model, progress=progress)
+
+
 def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) -> ChatModel:
     """The model of these options; a catalog model that is not there yet is downloaded.
 
@@ -47,7 +75,7 @@ def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) 
         PlaitError: it cannot be had, and why.
     """
     if options.model.startswith(_LANGCHAIN):
-        return _open_langchain(options)
+        return _langchain_model(options)
     if options.base_url is not None:
         with waiting(console, f"connecting to {options.base_url}"):
             return runner.run(
@@ -65,7 +93,7 @@ def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) 
         return LlamaModel(path, name=name, context_length=options.context_length)
 
 
-def _open_langchain(options: ModelOptions) -> ChatModel:
+def _langchain_model(options: ModelOptions) -> LangChainModel:
     reference = options.model.removeprefix(_LANGCHAIN)
     found = load_attribute(reference, "--model langchain:")
     from langchain_core.language_models import BaseChatModel

@@ -7,8 +7,6 @@ approved; 130 interrupted. Answers and JSON go to standard output, everything el
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +17,7 @@ import typer
 from plait._version import __version__
 from plait.apps import _eval, _models
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
-from plait.apps._setup import ModelOptions, default_home, open_model, open_toolbox
+from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
 from plait.errors import ConfigurationError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
 
@@ -154,7 +152,7 @@ def list_tools(home: Home = None, tools: Tools = None, as_json: AsJSON = False, 
 def _run(query: str, options: _Options, output: Output) -> int:
     finished: list[Run] = []
     try:
-        with _open_runner() as runner:
+        with open_runner() as runner:
             agent = _open_agent(query, options, output, runner)
             return runner.run(_carry_out(query, agent, output, finished, may_ask=not options.yes))
     except KeyboardInterrupt:  # twice, so that not even what was under way could end in order
@@ -190,7 +188,7 @@ async def _carry_out(query: str, agent: Agent, output: Output, finished: list[Ru
 
 
 def _plan(query: str, options: _Options, output: Output) -> int:
-    with _open_runner() as runner:
+    with open_runner() as runner:
         agent = _open_agent(query, options, output, runner)
         return runner.run(_write_plan(query, agent, output))
 
@@ -276,19 +274,6 @@ def _run_output(query: str, *, as_json: bool, debug: bool) -> Output:
         return Run(query, error=error).to_json()
 
     return Output(as_json=as_json, debug=debug, failure=failure)
-
-
-@contextmanager
-def _open_runner() -> Iterator[asyncio.Runner]:
-    """An event loop that does not tell of tasks which a second Ctrl-C tore apart."""
-
-    def tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if not isinstance(context.get("exception"), KeyboardInterrupt):
-            loop.default_exception_handler(context)
-
-    with asyncio.Runner() as runner:
-        runner.get_loop().set_exception_handler(tell)
-        yield runner
 
 
 def _report(result: Run, output: Output, *, could_ask: bool) -> int:

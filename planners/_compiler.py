@@ -14,7 +14,15 @@ from plait.models import ChatModel, Grammar, Message
 from plait.planners._context import PlanContext, PlannerStep, PlanText
 from plait.planners._grammar import plan_grammar
 from plait.planners._parser import JSONPlanParser, PlanParser
-from plait.planners._prompts import PlanExample, check_examples, plan_instructions, plan_request
+from plait.planners._prompts import (
+    PlanExample,
+    check_examples,
+    general_turns,
+    plan_instructions,
+    plan_request,
+    plan_rules,
+    tools_offered,
+)
 from plait.tools import Toolbox
 
 
@@ -24,7 +32,8 @@ class CompilerPlanner:
     Args:
         model: writes the plan. If it enforces a grammar, only valid plans can be written.
         toolbox: the tools that the prompt offers.
-        examples: worked examples for the prompt; those that use other tools are left out.
+        examples: worked examples for the prompt; those that use other tools are left out. Where none
+            is left, general ones that bring their own tools show what a plan is.
         max_replans: how many further plans a run may have.
         max_tokens: length of one plan.
     """
@@ -46,10 +55,13 @@ class CompilerPlanner:
         self._max_tokens = max_tokens
         self.max_rounds = 1 + max_replans
 
-    @cached_property
-    def instructions(self) -> str:
-        """The static part of the prompt: the same bytes for every request."""
-        return plan_instructions(self._toolbox, self._examples, as_json=self._as_json)
+    def _instructions(self, *, has_clock: bool) -> str:
+        """The beginning of the prompt: the same bytes for every request."""
+        if self._examples:
+            return plan_instructions(
+                self._toolbox, self._examples, as_json=self._as_json, has_clock=has_clock
+            )
+        return plan_rules(as_json=self._as_json, has_clock=has_clock)
 
     @cached_property
     def _first_grammar(self) -> Grammar:
@@ -60,8 +72,13 @@ class CompilerPlanner:
         return self._model.grammar_kind == "json_schema"
 
     def messages(self, context: PlanContext) -> list[Message]:
-        """The prompt for ``context``."""
-        return [Message("system", self.instructions), Message("user", plan_request(context))]
+        """The prompt for ``context``: what differs from request to request comes last."""
+        system = Message("system", self._instructions(has_clock=context.now is not None))
+        request = plan_request(context)
+        if self._examples:
+            return [system, Message("user", request)]
+        turns = general_turns(as_json=self._as_json)
+        return [system, *turns, Message("user", f"{tools_offered(self._toolbox)}\n\n{request}")]
 
     def grammar(self, context: PlanContext) -> Grammar | None:
         """The grammar for ``context``; ``None`` if the model enforces none.

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from plait.models import Message
 from plait.planners._context import PlanContext, TaskOutcome
+from plait.planners._general_examples import GENERAL_EXAMPLES
+from plait.planners._parser import parse_plan
 from plait.planners._plan import Plan, Ref, Template
 from plait.tools import Tool, to_text
 
@@ -37,8 +40,7 @@ Rules:
 - Call only the tools below, with their arguments by name. Leave out optional arguments that the request says nothing about.
 - $1 is the result of call 1. Where a call needs the result of an earlier call, write $1, or ${1} inside a longer string; never make up a result.
 - Calls that do not need each other run at the same time; do not make the same call twice.
-- Write dates and times as "YYYY-MM-DD HH:MM", worked out from the current date.
-- Do all that the request asks for and nothing else. If no tool can do it, the plan is just: 1. join()"""
+{dates}- Do all that the request asks for and nothing else. If no tool can do it, the plan is just: 1. join()"""
 
 _JSON_RULES = """\
 You turn a request into a plan: a JSON object {"tasks": [{"tool": name, "arguments": {...}}, ...]}, one entry a tool call, in order.
@@ -47,8 +49,7 @@ Rules:
 - Call only the tools below, with their arguments by name. Leave out optional arguments that the request says nothing about.
 - "$1" is the result of the first call. Where a call needs the result of an earlier call, write "$1", or ${1} inside a longer string; never make up a result.
 - Calls that do not need each other run at the same time; do not make the same call twice.
-- Write dates and times as "YYYY-MM-DD HH:MM", worked out from the current date.
-- Do all that the request asks for and nothing else. If no tool can do it, the plan is {"tasks": []}."""
+{dates}- Do all that the request asks for and nothing else. If no tool can do it, the plan is {"tasks": []}."""
 
 _STEP_RULES = """\
 You do what the request asks by calling tools, one at a time. After each call you see its result.
@@ -62,8 +63,9 @@ Answer: the answer to the request
 
 Rules:
 - Call only the tools below, with their arguments by name. Leave out optional arguments that the request says nothing about.
-- $1 is the result of call 1; write $1, or ${1} inside a longer string, to pass a result on.
-- Write dates and times as "YYYY-MM-DD HH:MM", worked out from the current date."""
+{dates}- $1 is the result of call 1; write $1, or ${1} inside a longer string, to pass a result on."""
+
+_DATE_RULE = '- Write dates and times as "YYYY-MM-DD HH:MM", worked out from the current date.\n'
 
 _NATIVE_RULES = "You do what the request asks by calling the functions you are given."
 
@@ -76,19 +78,45 @@ _REPLAN_RULE = """
 If the results are not enough and other calls could help, write Replan: and what is missing. Otherwise write Answer: and the answer."""
 
 
+def plan_rules(*, as_json: bool, has_clock: bool) -> str:
+    """What a plan is and how to write it; about dates only where the request comes with a clock."""
+    return _with_dates(_JSON_RULES if as_json else _PLAN_RULES, has_clock=has_clock)
+
+
+def _with_dates(rules: str, *, has_clock: bool) -> str:
+    return rules.replace("{dates}", _DATE_RULE if has_clock else "")
+
+
 def plan_instructions(
-    tools: Iterable[Tool], examples: Sequence[PlanExample], *, as_json: bool = False
+    tools: Iterable[Tool], examples: Sequence[PlanExample], *, as_json: bool = False, has_clock: bool = True
 ) -> str:
     """The static part of a planner's prompt: rules, tools in the toolbox's order, worked examples."""
     write = plan_as_json if as_json else str
-    parts = [_JSON_RULES if as_json else _PLAN_RULES, "Tools:\n" + describe_tools(tools)]
+    parts = [plan_rules(as_json=as_json, has_clock=has_clock), tools_offered(tools)]
     parts += [f"Request: {e.query}\nPlan:\n{write(e.plan)}" for e in examples]
     return "\n\n".join(parts)
 
 
-def step_instructions(tools: Iterable[Tool]) -> str:
+def general_turns(*, as_json: bool) -> list[Message]:
+    """Worked examples that bring their own tools, each as a turn of its own."""
+    turns = []
+    for example in GENERAL_EXAMPLES:
+        plan = plan_as_json(Plan(tuple(parse_plan(example.plan)))) if as_json else example.plan
+        turns += [
+            Message("user", f"Tools:\n{example.tools}\n\nRequest: {example.query}\nPlan:"),
+            Message("assistant", plan),
+        ]
+    return turns
+
+
+def tools_offered(tools: Iterable[Tool]) -> str:
+    """The tools as the planner's prompt offers them."""
+    return f"Tools:\n{describe_tools(tools)}"
+
+
+def step_instructions(tools: Iterable[Tool], *, has_clock: bool = True) -> str:
     """The static part of the prompt of a planner that makes one call a turn."""
-    return f"{_STEP_RULES}\n\nTools:\n{describe_tools(tools)}"
+    return f"{_with_dates(_STEP_RULES, has_clock=has_clock)}\n\n{tools_offered(tools)}"
 
 
 def native_instructions() -> str:

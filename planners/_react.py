@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import cached_property
 
 from plait.errors import PlanError
 from plait.models import ChatModel, Grammar, Message
@@ -42,15 +41,13 @@ class ReactPlanner:
         self._max_tokens = max_tokens
         self.max_rounds = max_turns
 
-    @cached_property
-    def instructions(self) -> str:
-        """The static part of the prompt."""
-        return step_instructions(self._toolbox)
-
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far: each call as the assistant's turn, its result as the user's."""
         request = f"{describe_now(context.now)}Request: {context.query}"
-        turns = [Message("system", self.instructions), Message("user", request)]
+        turns = [
+            Message("system", step_instructions(self._toolbox, has_clock=context.now is not None)),
+            Message("user", request),
+        ]
         for outcome in context.outcomes:
             turns.append(Message("assistant", str(outcome.task)))
             turns.append(Message("user", f"Result of call {outcome.task.id}: {describe_outcome(outcome)}"))

@@ -36,7 +36,6 @@ def run_config(
         plait_version=__version__,
         execute=trial.execute,
         tool_latency_s=trial.tool_latency_s,
-        seed=trial.seed,
     )
     return RunConfig(
         identity=identity,

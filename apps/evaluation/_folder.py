@@ -59,13 +59,7 @@ class RunFolder:
         self.path = path
         with _writing(path):
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path / _LOCK)
-            try:
-                self._lock.acquire(timeout=0)
-            except Timeout as error:
-                raise ConfigurationError(
-                    f"{path} is being filled by another process; wait for it, or choose another --out"
-                ) from error
+            self._lock = _locked(path)
         try:
             self.config = self._adopt(config)
             self.done = {record.id: record for record in _read_items(path / _ITEMS)}
@@ -103,11 +97,7 @@ class RunFolder:
                     f"{self.path} has items and no {_CONFIG}, so that nobody knows what made them; "
                     "choose another --out"
                 )
-            with _writing(self.path):
-                new = self.path / f"{_CONFIG}.new"
-                new.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-                new.replace(self.path / _CONFIG)
-            return config
+            return self._write_config(config)
         found = _read_config(self.path)
         differences = _differences(found.identity, config.identity)
         if differences:
@@ -115,7 +105,16 @@ class RunFolder:
                 f"{self.path} was made with another configuration ({'; '.join(differences)}), and runs "
                 "do not mix; choose another --out, or start it anew with --fresh"
             )
+        if config.prices not in (None, found.prices):  # they decide no outcome, so the last ones given count
+            return self._write_config(found.model_copy(update={"prices": config.prices}))
         return found
+
+    def _write_config(self, config: RunConfig) -> RunConfig:
+        with _writing(self.path):
+            new = self.path / f"{_CONFIG}.new"
+            new.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            new.replace(self.path / _CONFIG)
+        return config
 
     def _open(self) -> IO[str]:
         """The file of items, for appending; a line that a crash tore is cut off."""
@@ -132,14 +131,17 @@ def remove_run(path: Path) -> None:
     """Delete a run's files, and nothing else in its folder.
 
     Raises:
-        ConfigurationError: the folder holds files and is no run folder, or cannot be written.
+        ConfigurationError: the folder holds files and is no run folder, another process fills it, or it
+            cannot be written.
     """
-    if path.exists() and not (path / _CONFIG).exists() and any(path.iterdir()):
+    if not path.exists():
+        return
+    if not (path / _CONFIG).exists() and any(path.iterdir()):
         raise ConfigurationError(
             f"{path} is no run folder, so nothing in it is deleted; choose another --out"
         )
-    with _writing(path):
-        for name in (_CONFIG, _ITEMS, _LOCK):
+    with _writing(path), _locked(path):
+        for name in (_CONFIG, _ITEMS):
             (path / name).unlink(missing_ok=True)
 
 
@@ -197,6 +199,18 @@ def _differences(found: RunIdentity, wanted: RunIdentity) -> list[str]:
         for key in flat_new
         if flat_old[key] != flat_new[key]
     ]
+
+
+def _locked(path: Path) -> FileLock:
+    """The lock of the run folder, taken."""
+    lock = FileLock(path / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigurationError(
+            f"{path} is being filled by another process; wait for it, or choose another --out"
+        ) from error
+    return lock
 
 
 @contextmanager

@@ -40,6 +40,9 @@ NESTFUL = BenchmarkPackage(
     "nestful-wrapper", "0.1.7", "7e7b34b0491d6fb26e9670d6fca93f39a7cc9475e25962d39633889a04e26fe4"
 )
 
+PACKAGES = {"bfcl": BFCL, "nestful": NESTFUL}
+"""By the names that the command line has for the benchmarks."""
+
 
 def benchmarks_folder() -> Path:
     """Where benchmarks are unpacked: ``benchmarks`` in plait's cache folder of the platform."""

@@ -15,12 +15,10 @@ class RecordingModel:
 
     Args:
         model: who answers.
-        seed: for every generation that is given none.
     """
 
-    def __init__(self, model: ChatModel, *, seed: int | None = None) -> None:
+    def __init__(self, model: ChatModel) -> None:
         self._model = model
-        self._seed = seed
         self.generations: list[GenerationRecord] = []
         """What was asked and written so far, in the order in which it ended."""
 
@@ -60,7 +58,7 @@ class RecordingModel:
             grammar=grammar,
             max_tokens=max_tokens,
             stop=stop,
-            seed=self._seed if seed is None else seed,
+            seed=seed,
             temperature=temperature,
             tools=tools,
         )

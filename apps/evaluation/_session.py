@@ -21,12 +21,13 @@ from rich.progress import (
 )
 
 from plait.apps._progress import is_animated, transfer_progress
-from plait.apps._setup import ModelOptions, open_model
+from plait.apps._setup import ModelOptions, open_model, open_runner, prepare_model
 from plait.apps.evaluation._configuration import model_record, run_config
 from plait.apps.evaluation._folder import RunFolder, remove_run
 from plait.apps.evaluation._selection import Selection
 from plait.apps.evaluation._trial import Trial, try_items
 from plait.apps.evaluation._types import Benchmark, Item, ItemRecord, Prices
+from plait.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,6 @@ class EvalOptions:
     """Try again what failed with an error."""
     execute: bool = False
     tool_latency_s: float = 0.0
-    seed: int | None = None
     prices: Prices | None = None
     command: tuple[str, ...] = ()
 
@@ -57,10 +57,14 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
     Raises:
         PlaitError: a model or the data cannot be had, or a model died. What was finished is kept.
     """
-    chosen = options.selection.of(benchmark.items())  # a wrong option is told before a model is loaded
-    folders = []
-    for model_options in options.models:
-        with asyncio.Runner() as runner:
+    items = benchmark.items()
+    chosen = options.selection.of(items)
+    models = tuple(dict.fromkeys(options.models))
+    for model_options in models:  # what is missing is told, or fetched, before anything is measured
+        prepare_model(model_options, console)
+    paths: list[Path] = []
+    for model_options in models:
+        with open_runner() as runner:
             model = open_model(model_options, runner, console)
             try:
                 with transfer_progress(console, model.name) as progress:
@@ -72,24 +76,22 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
                         planner,
                         execute=options.execute,
                         tool_latency_s=options.tool_latency_s,
-                        seed=options.seed,
                     )
                     path = options.out / run_name(model.name, planner, options)
-                    config = run_config(
-                        trial,
-                        benchmark.items(),
-                        record,
-                        command=options.command,
-                        prices=options.prices,
-                    )
+                    if path in paths:
+                        raise ConfigurationError(
+                            f"two of the models are called {model.name!r}, and their results would mix in "
+                            f"{path}; evaluate them with two commands, each with an --out of its own"
+                        )
+                    config = run_config(trial, items, record, command=options.command, prices=options.prices)
                     if options.fresh:
                         remove_run(path)
                     with RunFolder(path, config) as folder:
                         _fill(folder, trial, chosen, options, runner, console)
-                    folders.append(path)
+                    paths.append(path)
             finally:
                 runner.run(model.aclose())
-    return folders
+    return paths
 
 
 def run_name(model: str, planner: str, options: EvalOptions) -> str:
@@ -107,7 +109,8 @@ def _fill(
     console: Console,
 ) -> None:
     todo = [item for item in chosen if _is_open(folder.done.get(item.id), options)]
-    kept = [folder.done[item.id] for item in chosen if item.id in folder.done and item not in todo]
+    open_ids = {item.id for item in todo}
+    kept = [folder.done[item.id] for item in chosen if item.id not in open_ids]
     title = f"{trial.benchmark.name} {trial.model.name} {trial.planner}"
     with _item_progress(console, title, len(chosen), kept) as show:
 

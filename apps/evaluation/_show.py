@@ -26,6 +26,7 @@ from plait.apps.evaluation._tables import (
     letter,
     pair_section,
     run_sections,
+    total_names,
 )
 
 CSV_COLUMNS = (
@@ -37,7 +38,8 @@ CSV_COLUMNS = (
     "forced_tokens", "cached_share", "forced_share", "draft_acceptance", "decoded_per_s", "generations",
     "calls", "cost_usd",
 )  # fmt: skip
-"""The columns of every CSV, in order; after them ``score.NAME`` for each further metric of the benchmark.
+"""The columns of every CSV, in order; after them ``score.NAME`` for each further metric of the benchmark,
+and ``total.NAME`` for each of the whole set, which only the row ``overall`` has.
 
 Accuracies, shares and scores are from 0 to 1, tokens are means an item; what is unknown is empty.
 """
@@ -72,12 +74,18 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 def as_csv(comparison: Comparison) -> str:
     """One row for each run and category, ``overall`` among them; the columns are ``CSV_COLUMNS``."""
     text = io.StringIO()
-    columns = [*CSV_COLUMNS, *(f"score.{name}" for name in comparison.scores)]
+    columns = [
+        *CSV_COLUMNS,
+        *(f"score.{name}" for name in comparison.scores),
+        *(f"total.{name}" for name in total_names(comparison)),
+    ]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for run in comparison.runs:
-        for group in (*run.categories, run.overall):
+        for group in run.categories:
             writer.writerow(_csv_row(run, group))
+        totals = {f"total.{name}": _rounded(value) for name, value in run.totals.items()}
+        writer.writerow({**_csv_row(run, run.overall), **totals})
     return text.getvalue()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
 from plait.apps.evaluation._folder import LoadedRun
+from plait.apps.evaluation._nestful_data import Call
+from plait.apps.evaluation._nestful_metrics import calls_of, official_scores
 from plait.apps.evaluation._statistics import Interval, percentile, wilson_interval
-from plait.apps.evaluation._types import ItemRecord, Prices, RunConfig, Times, TokenCounts
+from plait.apps.evaluation._types import ItemRecord, Prices, RunConfig, Times, TokenCounts, plan_of
 from plait.errors import ConfigurationError
 
 OVERALL = "overall"
@@ -96,6 +98,9 @@ class RunSummary:
     """Mean of the categories' accuracies."""
     categories: tuple[GroupSummary, ...]
     """In the order of the items."""
+    totals: Mapping[str, float]
+    """Metrics from 0 to 1 of all items together that are no means of the items' own, by name; empty where
+    the benchmark has none."""
 
     def category(self, name: str) -> GroupSummary | None:
         """The category of that name; ``None`` if the run tried none of its items."""
@@ -125,6 +130,7 @@ def summarize(run: LoadedRun) -> RunSummary:
         overall=_group(OVERALL, records, prices),
         macro_accuracy=fmean(group.accuracy for group in groups),
         categories=groups,
+        totals=_TOTALS.get(run.config.identity.benchmark, _no_totals)(records),
     )
 
 
@@ -190,6 +196,27 @@ def _tokens(records: Sequence[ItemRecord]) -> TokenSummary:
         draft_acceptance=_ratio(total(lambda t: t.accepted), total(lambda t: t.drafted)),
         decoded_per_s=_ratio(completion, sum(record.times.decode_s for record in records)),
     )
+
+
+def _no_totals(records: Sequence[ItemRecord]) -> dict[str, float]:
+    return {}
+
+
+def _nestful_totals(records: Sequence[ItemRecord]) -> dict[str, float]:
+    """What NESTFUL's own scorer gives for the whole set; an item that failed has no calls."""
+    return asdict(
+        official_scores(
+            (
+                [Call.model_validate(call) for call in record.gold],
+                calls_of(plan_of(record)) if record.error is None else [],
+            )
+            for record in records
+        )
+    )
+
+
+_TOTALS: Mapping[str, Callable[[Sequence[ItemRecord]], dict[str, float]]] = {"nestful": _nestful_totals}
+"""Whole-set metrics by the benchmark's name."""
 
 
 def _ratio(part: float, whole: float) -> float | None:

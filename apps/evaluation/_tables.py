@@ -32,6 +32,11 @@ class Section:
     rows: tuple[Row, ...]
 
 
+def total_names(comparison: Comparison) -> list[str]:
+    """Names of the whole-set metrics of all runs."""
+    return list(dict.fromkeys(name for run in comparison.runs for name in run.totals))
+
+
 def letter(index: int) -> str:
     """What a run is called for short: A, B, ... Z, AA."""
     return (letter(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)
@@ -42,6 +47,7 @@ def run_sections(comparison: Comparison) -> list[Section]:
     sections = [
         Section(f"Accuracy: {comparison.metric}", "percent, 95 % interval", tuple(_accuracy(comparison))),
         Section("Further scores", "mean, percent", tuple(_scores(comparison))),
+        Section("Whole set", "percent, by the benchmark's own scorer", tuple(_totals(comparison))),
         Section("Failures", "items", tuple(_failures(comparison))),
         Section("Time", "seconds an item, p50 / p95", tuple(_times(comparison))),
         Section("Tokens and calls", "mean an item", tuple(_tokens(comparison))),
@@ -166,6 +172,11 @@ def _scores(comparison: Comparison) -> Iterator[Row]:
         yield Row(
             name.replace("_", " "), tuple(percent(run.overall.scores.get(name)) for run in comparison.runs)
         )
+
+
+def _totals(comparison: Comparison) -> Iterator[Row]:
+    for name in total_names(comparison):
+        yield _row(comparison, name.replace("_", " "), lambda run, name=name: percent(run.totals.get(name)))
 
 
 def _failures(comparison: Comparison) -> Iterator[Row]:

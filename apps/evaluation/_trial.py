@@ -45,11 +45,10 @@ class Trial:
     """Carry plans out and let an answer be written, to time whole runs."""
     tool_latency_s: float = 0.0
     """Seconds that every made-up call takes."""
-    seed: int | None = None
 
     async def attempt(self, item: Item) -> ItemRecord:
         """Try ``item``; what fails is in the record."""
-        model = RecordingModel(self.model, seed=self.seed)
+        model = RecordingModel(self.model)
         run = Run(item.query)
         try:
             toolbox = self.benchmark.toolbox(item, model)

@@ -229,7 +229,6 @@ class RunIdentity(_Record):
     plait_version: str
     execute: bool
     tool_latency_s: float
-    seed: int | None = None
 
 
 class Prices(_Record):

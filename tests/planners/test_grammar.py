@@ -656,7 +656,7 @@ def json_value(value: Any) -> Any:
 # Text that is sampled under the grammar
 
 
-def walk(engine: Engine, vocabulary: Vocabulary, seed: int, *, max_tokens: int = 500) -> str:
+def walk(engine: Engine, vocabulary: Vocabulary, seed: int, *, max_tokens: int = 2000) -> str:
     """Text of random tokens that the engine allows, at every step; after a while rather those that close."""
     chance = random.Random(seed)
     tokens: list[int] = []

@@ -1,6 +1,8 @@
 """What planners and the joiner say to a model, and what they make of its words."""
 
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -22,7 +24,9 @@ from plait.planners import (
     Task,
     TaskOutcome,
     Template,
+    parse_plan,
 )
+from plait.planners._general_examples import GENERAL_EXAMPLES, GeneralExample
 
 pytestmark = pytest.mark.anyio
 
@@ -89,7 +93,40 @@ async def test_the_compilers_prompt_shows_rules_tools_and_examples_in_this_order
 
 async def test_examples_with_tools_that_are_not_offered_are_left_out() -> None:
     planner = CompilerPlanner(ScriptedModel([]), Toolbox([find_email]), examples=[EXAMPLE])
-    assert "Write hello" not in planner.instructions
+    assert "Write hello" not in str(planner.messages(context()))
+
+
+async def test_without_fitting_examples_general_ones_come_as_turns_and_the_tools_after_them() -> None:
+    turns = CompilerPlanner(ScriptedModel([]), BOX).messages(context())
+    assert [m.role for m in turns[:3]] == ["system", "user", "assistant"]
+    assert "find_email" not in "".join(m.content for m in turns[:-1])
+    assert turns[-1].content.index("- find_email(") < turns[-1].content.index("Request: Write to Sid")
+
+
+async def test_the_prompts_of_two_requests_differ_from_the_clock_on_and_not_before() -> None:
+    planner = CompilerPlanner(ScriptedModel([]), BOX)
+    first = planner.messages(context())
+    second = planner.messages(replace(context(), query="Call Ana"))
+    assert first[:-1] == second[:-1]
+    assert first[-1].content.partition("Now: ")[0] == second[-1].content.partition("Now: ")[0]
+
+
+@pytest.mark.parametrize("example", GENERAL_EXAMPLES, ids=lambda e: e.query)
+def test_a_general_example_is_a_plan_over_its_own_tools(example: GeneralExample) -> None:
+    offered = re.findall(r"^- ([^\s(]+)\((.*?)\):", example.tools, re.MULTILINE)
+    arguments = {name: re.findall(r"(\w+)\??:", listed) for name, listed in offered}
+    for task in parse_plan(example.plan, arguments):
+        assert set(task.arguments) <= set(arguments[task.tool])
+
+
+@pytest.mark.parametrize("planner", [CompilerPlanner, ReactPlanner, NativePlanner])
+async def test_without_a_clock_the_prompt_says_nothing_of_dates(planner: type) -> None:
+    timeless = "".join(
+        m.content for m in planner(ScriptedModel([]), BOX).messages(replace(context(), now=None))
+    )
+    assert "Now:" not in timeless
+    assert "YYYY" not in timeless
+    assert "Now:" in "".join(m.content for m in planner(ScriptedModel([]), BOX).messages(context()))
 
 
 @pytest.mark.parametrize("kind", ["lark", "gbnf"])
@@ -117,7 +154,10 @@ async def test_a_model_that_takes_json_schema_plans_in_json() -> None:
     planner = CompilerPlanner(model, BOX, examples=[EXAMPLE])
     tasks = await collect(planner.plan(context()), Task)
     assert tasks[1] == Task(2, "send", {"to": [Ref(1)], "text": Template(("mail ", Ref(1), ", $1"))})
-    assert '{"tool": "send", "arguments": {"to": ["$1"], "text": "hello \\\\$1"}}' in planner.instructions
+    assert (
+        '{"tool": "send", "arguments": {"to": ["$1"], "text": "hello \\\\$1"}}'
+        in planner.messages(context())[0].content
+    )
 
 
 async def test_tasks_come_as_soon_as_their_line_is_complete() -> None:

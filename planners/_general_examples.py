@@ -1,0 +1,78 @@
+# ruff: noqa: E501  (a line of a prompt is a line)
+"""Worked examples that bring their own tools, for toolboxes that have none.
+
+They show the form of a plan, several tasks in one request, one tool among similar ones, a chain, and
+that a tool which nearly fits does not fit. Each is a turn of the conversation before the request, so
+that nobody takes its tools for the offered ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralExample:
+    """A request, the tools that were offered for it, and its right plan."""
+
+    tools: str
+    """As the prompt describes them."""
+    query: str
+    plan: str
+    """In the plan language."""
+
+
+GENERAL_EXAMPLES = (
+    GeneralExample(
+        """\
+- city.population(city: str, year?: int): The number of people who live in a city.
+    city: the city's name
+- book_table(restaurant: str, guests: int, time?: str): Book a table in a restaurant.
+- river.length(river: str): The length of a river.""",
+        "How many people lived in Porto in 1990, how many live in Braga and in Faro today, and could you get me a table for two at Cantina at eight?",
+        """\
+1. city.population(city="Porto", year=1990)
+2. city.population(city="Braga")
+3. city.population(city="Faro")
+4. book_table(restaurant="Cantina", guests=2, time="20:00")
+5. join()""",
+    ),
+    GeneralExample(
+        "- body_mass_index(height_cm: float, weight_kg: float): Compute the body mass index.",
+        "How many calories does a banana have?",
+        "1. join()",
+    ),
+    GeneralExample(
+        """\
+- currency.convert(amount: float, source: str, target: str, day?: str): Convert an amount of money from one currency into another.
+- currency.history(source: str, target: str): The exchange rates of the last year.
+- bank.find(city: str): Find a bank.""",
+        "I have 250 euros, what is that in yen?",
+        """\
+1. currency.convert(amount=250, source="EUR", target="JPY")
+2. join()""",
+    ),
+    GeneralExample(
+        """\
+- match.result(team: str, season: str): The results of a football team.
+- player.goals(player: str): The goals that a football player has scored.""",
+        "Who won the chess world championship in 1985?",
+        "1. join()",
+    ),
+    GeneralExample(
+        """\
+- find_recipe(dish: str, servings: int = 4): Find the recipe of a dish.
+- find_drink(kind: str): Find a drink.
+- shopping_list(recipe: str): Make a shopping list for a recipe.""",
+        "I need a shopping list for a lasagna for six people.",
+        """\
+1. find_recipe(dish="lasagna", servings=6)
+2. shopping_list(recipe=$1)
+3. join()""",
+    ),
+    GeneralExample(
+        "- museum.hours(museum: str): The opening hours of a museum.",
+        "What does a ticket for the Prado cost?",
+        "1. join()",
+    ),
+)
