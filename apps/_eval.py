@@ -197,10 +197,8 @@ def _evaluate(
         try:
             paths = evaluate(make(), settings, output.console)
         except KeyboardInterrupt:
-            without = " without --fresh" if options.fresh else ""
-            output.interrupted(
-                account=f"Interrupted; what was finished is kept, the same command{without} goes on with the rest."
-            )
+            again = "the same command without --fresh" if options.fresh else "the same command"
+            output.interrupted(account=f"Interrupted; what was finished is kept, {again} goes on.")
             return INTERRUPTED
         if export is not None:
             _export(paths, export)

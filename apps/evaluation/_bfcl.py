@@ -89,8 +89,8 @@ class BFCLBenchmark:
         return Toolbox(Tool.from_schema(_definition(f)) for f in item.data["function"])
 
     def stub(self, tool: Tool, arguments: Mapping[str, Any], number: int) -> Any:
-        """A word of success, for planners that want to see results."""
-        return {"status": "success", "call": number}
+        """A word of success, for planners that want to see results; too short to be traced in arguments."""
+        return {"status": "ok", "call": number}
 
     def score(self, item: Item, attempt: Attempt) -> Verdict:
         """The official checker's verdict."""
@@ -186,11 +186,11 @@ def _result_line(record: ItemRecord) -> dict[str, Any]:
 
 
 def _result_text(record: ItemRecord) -> str:
-    """What the leaderboard reads ``record`` from: its calls; for a failure, a call that no item wants."""
+    """What the leaderboard reads ``record`` from: its calls; for a failure, what is wrong for every item."""
     calls = decoded_calls(plan_of(record))
     is_ast = not record.category.endswith("relevance")
     if record.error is not None or (is_ast and not record.parsed):
-        calls = [{"no_plan": {}}]
+        calls = [{"no_plan": {}}] if record.category.endswith("irrelevance") else []
     objects = ({"name": name, "arguments": a} for call in calls for name, a in call.items())
     return "\n".join(f"<tool_call>\n{json.dumps(o, ensure_ascii=False)}\n</tool_call>" for o in objects)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -18,6 +18,9 @@ from plait.apps.evaluation._types import ItemRecord, RunConfig, RunIdentity
 from plait.errors import ConfigurationError
 
 _CONFIG, _ITEMS, _LOCK = "config.json", "items.jsonl", ".lock"
+_NEW_CONFIG = "config.json.new"
+_FORMAT = 1
+"""Of the run folders that this version reads and writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class RunFolder:
     def add(self, record: ItemRecord) -> None:
         """Keep a record; it is on disk when this returns."""
         with _writing(self.path):
-            self._file.write(record.model_dump_json() + "\n")
+            self._file.write(_line(record))
             self._file.flush()
             os.fsync(self._file.fileno())
         self.done[record.id] = record
@@ -86,8 +89,11 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._lock.release()
+        try:
+            with _writing(self.path):
+                self._file.close()
+        finally:
+            self._lock.release()
 
     def _adopt(self, config: RunConfig) -> RunConfig:
         """The folder's configuration; this one, where it has none."""
@@ -111,7 +117,7 @@ class RunFolder:
 
     def _write_config(self, config: RunConfig) -> RunConfig:
         with _writing(self.path):
-            new = self.path / f"{_CONFIG}.new"
+            new = self.path / _NEW_CONFIG
             new.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
             new.replace(self.path / _CONFIG)
         return config
@@ -124,11 +130,16 @@ class RunFolder:
             whole = data.rfind(b"\n") + 1
             if whole < len(data):
                 os.truncate(path, whole)
-            return path.open("a", encoding="utf-8")
+            # A model may write half of a character, which no encoding can.
+            return path.open("a", encoding="utf-8", errors="replace", newline="\n")
+
+
+def _line(record: ItemRecord) -> str:
+    return json.dumps(record.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def remove_run(path: Path) -> None:
-    """Delete a run's files, and nothing else in its folder.
+    """Delete a run's records and configuration, and nothing else in its folder.
 
     Raises:
         ConfigurationError: the folder holds files and is no run folder, another process fills it, or it
@@ -136,13 +147,15 @@ def remove_run(path: Path) -> None:
     """
     if not path.exists():
         return
-    if not (path / _CONFIG).exists() and any(path.iterdir()):
-        raise ConfigurationError(
-            f"{path} is no run folder, so nothing in it is deleted; choose another --out"
-        )
-    with _writing(path), _locked(path):
-        for name in (_CONFIG, _ITEMS):
-            (path / name).unlink(missing_ok=True)
+    with _writing(path):
+        others = {file.name for file in path.iterdir()} - {_LOCK, _NEW_CONFIG}
+        if others and _CONFIG not in others:
+            raise ConfigurationError(
+                f"{path} is no run folder, so nothing in it is deleted; choose another --out"
+            )
+        with _locked(path):
+            for name in (_CONFIG, _NEW_CONFIG, _ITEMS):
+                (path / name).unlink(missing_ok=True)
 
 
 def find_runs(path: Path) -> list[Path]:
@@ -161,7 +174,9 @@ def find_runs(path: Path) -> list[Path]:
 
 def _read_config(path: Path) -> RunConfig:
     try:
-        return RunConfig.model_validate_json((path / _CONFIG).read_text(encoding="utf-8"))
+        text = (path / _CONFIG).read_text(encoding="utf-8")
+        _check_format(path, json.loads(text))
+        return RunConfig.model_validate_json(text)
     except FileNotFoundError as error:
         raise ConfigurationError(
             f"{path} is no run folder: it has no {_CONFIG}; give the folder that plait eval wrote to"
@@ -171,6 +186,15 @@ def _read_config(path: Path) -> RunConfig:
         raise ConfigurationError(
             f"{path / _CONFIG} cannot be read ({why}); run the evaluation anew"
         ) from error
+
+
+def _check_format(path: Path, config: Any) -> None:
+    found = config.get("format") if isinstance(config, dict) else None
+    if isinstance(found, int) and found != _FORMAT:
+        raise ConfigurationError(
+            f"{path} is a run folder of format {found}, and this version of plait reads format {_FORMAT}; "
+            "use the version that made it, or run the evaluation anew"
+        )
 
 
 def _read_items(path: Path) -> Iterator[ItemRecord]:

@@ -91,9 +91,14 @@ def _fetch(package: BenchmarkPackage, target: Path) -> None:
             archive.extractall(target)
         (target / _DONE).touch()
     except PipError as error:
+        fix = (
+            "make room there, or set XDG_CACHE_HOME to another folder"
+            if error.is_disk_full
+            else "run this once with a connection to a package index, after that it works offline"
+        )
         raise DownloadError(
-            f"the benchmark's package {package.name} {package.version} cannot be fetched ({error}); "
-            "run this once with a connection to a package index, after that it works offline"
+            f"the benchmark's package {package.name} {package.version} cannot be fetched into "
+            f"{target.parent} ({error}); {fix}"
         ) from error
     finally:
         shutil.rmtree(wheels, ignore_errors=True)

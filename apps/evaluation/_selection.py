@@ -49,8 +49,9 @@ class Selection:
         for category in self.categories:
             if category not in known:
                 raise ConfigurationError(f"there is no category {category!r}; choose from {', '.join(known)}")
-        missing = [id_ for id_ in self.ids if id_ not in {item.id for item in items}]
-        if missing:
+        ids = {item.id for item in items}
+        missing = [id_ for id_ in self.ids if id_ not in ids]
+        if missing and items:
             raise ConfigurationError(f"there is no item {missing[0]!r}; ids are such as {items[0].id!r}")
 
     def _limited(self, group: list[Item]) -> list[Item]:

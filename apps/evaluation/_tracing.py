@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from plait.apps.evaluation._types import Benchmark
-from plait.errors import ToolArgumentError, UnknownToolError
+from plait.errors import ToolArgumentError
 from plait.orchestrator import Run
-from plait.planners import Plan, Ref, Task, Template, make_text
+from plait.planners import Plan, Ref, Task, TaskOutcome, Template, make_text
 from plait.tools import Tool
 
 _MIN_CHARS = 4
 """Shorter values could be in an argument by chance."""
+_LETTER = "0-9a-z_\u00df-\u058f"
+"""Of scripts that put spaces between words: where one follows another, the word goes on."""
 
 
 @dataclass(slots=True)
@@ -50,23 +53,34 @@ def traced_plan(run: Run) -> Plan:
 
     Where nothing was carried out, these are all tasks that were planned.
     """
+    if not run.tasks:
+        return run.plan
     outcomes = {outcome.task.id: outcome for outcome in run.tasks}
-    unheard = {
-        k
-        for k, o in outcomes.items()
-        if isinstance(o.error, (ToolArgumentError, UnknownToolError)) or o.reused
-    }
-    used = {k for task in run.plan if task.id not in unheard for k in task.dependencies}
-    kept = [task for task in run.plan if task.id not in unheard or task.id in used]
-    numbers = {task.id: number for number, task in enumerate(kept, 1)}
+    numbers: dict[int, int] = {}
+    made: dict[str, int] = {}
     tracer = _Tracer()
-    tasks = []
-    for task in kept:
-        arguments = {name: tracer.traced(value, numbers) for name, value in task.arguments.items()}
-        tasks.append(Task(numbers[task.id], task.tool, arguments))
-        if task.id in outcomes and outcomes[task.id].ok:
-            tracer.add(Ref(numbers[task.id]), outcomes[task.id].result)
+    tasks: list[Task] = []
+    for task in run.plan:
+        outcome = outcomes[task.id]
+        if outcome.reused and outcome.ok:  # what needs it needs the call that was made
+            numbers[task.id] = made[_call_key(outcome)]
+        elif _reached_tool(outcome):
+            number = numbers[task.id] = made[_call_key(outcome)] = len(tasks) + 1
+            arguments = {name: tracer.traced(value, numbers) for name, value in task.arguments.items()}
+            tasks.append(Task(number, task.tool, arguments))
+            if outcome.ok:
+                tracer.add(Ref(number), outcome.result)
     return Plan(tuple(tasks))
+
+
+def _reached_tool(outcome: TaskOutcome) -> bool:
+    """Whether a call was made; if so, whatever it refers to was made, or reused, before."""
+    return outcome.started_s is not None and not isinstance(outcome.error, ToolArgumentError)
+
+
+def _call_key(outcome: TaskOutcome) -> str:
+    """The same for the same call."""
+    return json.dumps([outcome.task.tool, outcome.arguments], sort_keys=True, default=repr)
 
 
 class _Tracer:
@@ -100,11 +114,13 @@ class _Tracer:
         if not self._sources:
             return text
         known = "|".join(_pattern(source) for source in sorted(self._sources, key=len, reverse=True))
+        # Folding may make one character into several: where each of them stood.
+        places = [at for at, char in enumerate(text) for _ in char.casefold()] + [len(text)]
         parts: list[str | Ref] = []
         end = 0
-        for found in re.finditer(rf"(?<!\w)(?:{known})(?!\w)", text, re.IGNORECASE):
-            parts += [text[end : found.start()], self._sources[_folded(found[0])]]
-            end = found.end()
+        for found in re.finditer(known, text.casefold()):
+            parts += [text[end : places[found.start()]], self._sources[_folded(found[0])]]
+            end = places[found.end()]
         return make_text([*parts, text[end:]])
 
 
@@ -128,8 +144,13 @@ def _flat(parts: Iterable[Any]) -> Iterator[str | Ref]:
 
 
 def _folded(value: Any) -> str:
-    return " ".join(str(value).split()).casefold()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 10001.0 is 10001
+    return " ".join(str(value).casefold().split())
 
 
 def _pattern(folded: str) -> str:
-    return r"\s+".join(re.escape(word) for word in folded.split())
+    """Finds ``folded`` where it is not a part of a longer word or number."""
+    before = rf"(?<![{_LETTER}])(?<!\d\.)" if re.match(f"[{_LETTER}]", folded[0]) else ""
+    after = rf"(?![{_LETTER}])(?!\.\d)" if re.match(f"[{_LETTER}]", folded[-1]) else ""
+    return before + r"\s+".join(re.escape(word) for word in folded.split()) + after

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,9 +9,12 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from plait.errors import ConfigurationError, PlanError
 from plait.models import ChatModel
 from plait.orchestrator import Run
-from plait.planners import JSONPlanParser, Plan, PlanExample
+from plait.planners import Plan, PlanExample, Task
+from plait.planners._scanner import Malformed
+from plait.planners._strings import JSON_STRINGS, interpolated
 from plait.tools import Tool, Toolbox
 
 
@@ -43,6 +45,11 @@ class Attempt:
     where the planner wrote the value that it had seen (react, native)."""
     run: Run
     """The run as it was, with its answer, outcomes and times."""
+
+    @property
+    def unreadable(self) -> str:
+        """Why what the planner wrote could not be read as a plan; empty if it could."""
+        return str(self.run.error) if isinstance(self.run.error, PlanError) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +203,27 @@ class ItemRecord(_Record):
 
 
 def plan_of(record: ItemRecord) -> Plan:
-    """The plan that ``record`` keeps."""
-    tasks = [{"tool": call.tool, "arguments": call.arguments} for call in record.plan]
-    parser = JSONPlanParser()
-    read = list(parser.feed(json.dumps({"tasks": tasks})))
-    return Plan((*read, *parser.finish()))
+    """The plan that ``record`` keeps.
+
+    Raises:
+        ConfigurationError: a call refers to one that is not earlier.
+    """
+    try:
+        return Plan(tuple(Task(call.id, call.tool, _value(call.arguments, call.id)) for call in record.plan))
+    except Malformed as problem:
+        raise ConfigurationError(
+            f"the plan of item {record.id!r} cannot be read ({problem.reason}); delete its line in the run "
+            "folder to have it tried again"
+        ) from None
+
+
+def _value(value: Any, number: int) -> Any:
+    """``value`` of call ``number``, with references where its strings have them."""
+    if isinstance(value, str):
+        return interpolated(value, range(1, number), JSON_STRINGS)
+    if isinstance(value, dict):
+        return {key: _value(item, number) for key, item in value.items()}
+    return [_value(item, number) for item in value] if isinstance(value, list) else value
 
 
 class ModelRecord(_Record):

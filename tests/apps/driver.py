@@ -2,7 +2,7 @@
 
 ``SCRIPT`` is a JSON list of the model's replies; ``STALL`` is the number of the chunk before which a reply
 stalls for good; ``GATE`` is a pipe that the tool ``gate`` reads; ``BLOCKED`` names a package that cannot
-be imported. What a test waits for is said on standard error.
+be imported; with ``TELL_TEXT`` a local model's text is announced. What a test waits for is said on standard error.
 """
 
 import asyncio
@@ -10,13 +10,15 @@ import json
 import os
 import sys
 import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 if "BLOCKED" in os.environ:
     sys.modules[os.environ["BLOCKED"]] = None  # type: ignore[assignment]
 
 from plait.apps import cli
-from plait.models import ScriptedModel
+from plait.models import Generation, LlamaModel, ScriptedModel
 from plait.tools import tool
 
 
@@ -91,6 +93,22 @@ async def stall(number: int) -> None:
         await asyncio.Event().wait()
 
 
+def telling(stream: Callable[..., Generation]) -> Callable[..., Generation]:
+    def told(*arguments: Any, **options: Any) -> Generation:
+        generation = stream(*arguments, **options)
+        inner = generation.chunks
+
+        async def chunks() -> AsyncIterator[str]:
+            async for text in inner:
+                say("text")
+                yield text
+
+        generation.chunks = chunks()
+        return generation
+
+    return told
+
+
 def scripted(*_: object) -> ScriptedModel:
     return ScriptedModel(json.loads(os.environ["SCRIPT"]), before_chunk=stall)
 
@@ -99,4 +117,11 @@ if __name__ == "__main__":
     sys.modules["driver"] = sys.modules["__main__"]
     if "SCRIPT" in os.environ:
         cli.open_model = scripted
+        if sys.argv[1] == "eval":
+            from plait.apps.evaluation import _session
+
+            _session.open_model = scripted
+            _session.prepare_model = lambda *_: None
+    if "TELL_TEXT" in os.environ:
+        LlamaModel.stream = telling(LlamaModel.stream)
     cli.main()

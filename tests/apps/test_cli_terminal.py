@@ -1,6 +1,8 @@
 """The command at a terminal, and what is asked there before calls that write."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -154,3 +156,22 @@ def test_a_terminal_that_cannot_move_gets_plain_lines(start: Any) -> None:
     assert "✓ 3. saved b" in shown
     assert out == "saved a found\nsaved b\n"
     assert code == 0
+
+
+def test_a_bar_shows_how_far_an_evaluation_is_and_how_much_of_it_is_right(start: Any, tmp_path: Path) -> None:
+    file, out = tmp_path / "requests.jsonl", str(tmp_path / "runs")
+    file.write_text(
+        "".join(
+            json.dumps({"id": id_, "now": None, "query": f"bake {id_}", "plan": []}) + "\n" for id_ in "abc"
+        )
+    )
+    replies = ["1. join()", '1. look_up(name="a")\n2. join()', "1. join()"]
+    with at_a_terminal(start, "eval", "plans", str(file), "--out", out, replies=replies) as (process, master):
+        results, shown, code = ending(process, master)
+    assert code == 0
+    assert "overall (3)" in results
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert "plans scripted compiler" in plain
+    assert "3/3" in plain
+    assert "66.7% right" in plain
+    assert "run folder:" in plain
