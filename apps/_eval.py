@@ -200,12 +200,12 @@ def _evaluate(
             again = "the same command without --fresh" if options.fresh else "the same command"
             output.interrupted(account=f"Interrupted; what was finished is kept, {again} goes on.")
             return INTERRUPTED
-        if export is not None:
-            _export(paths, export)
-            output.note(f"result files for bfcl evaluate --result-dir: {export}")
         _show(paths, output)
         for path in paths:
             output.note(f"run folder: {path}")
+        if export is not None:
+            for folder in _export(paths, export):
+                output.note(f"result folder for bfcl evaluate: {folder}")
         failed = sum(item.error is not None for path in paths for item in load_run(path).items.values())
         if failed:
             what = "1 item" if failed == 1 else f"{failed} items"
@@ -281,7 +281,12 @@ def _show(
         render(comparison, output.results, differences=differences)
 
 
-def _export(paths: Sequence[Path], folder: Path) -> None:
+def _export(paths: Sequence[Path], folder: Path) -> list[Path]:
     from plait.apps.evaluation._bfcl import export_runs
 
-    export_runs(paths, folder)
+    try:
+        return export_runs(paths, folder)
+    except OSError as error:
+        raise ConfigurationError(
+            f"--export {folder} cannot be written ({error.strerror or error}); choose another folder"
+        ) from error

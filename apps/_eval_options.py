@@ -31,16 +31,16 @@ class SharedOptions:
         typer.Option(
             "--model",
             "-m",
-            help="A catalog name, a GGUF file, NAME@URL on an OpenAI-compatible server, or "
-            "langchain:module:attribute. Several times for several models.",
+            help="A catalog name, a GGUF file, a server's model as NAME@URL, or langchain:module:name; "
+            "several times for several.",
         ),
     ] = None
     planner: Annotated[
         list[str] | None,
-        typer.Option(help="compiler, react or native; several times, or with commas."),
+        typer.Option(help="compiler (if none is given), react or native; several times, or with commas."),
     ] = None
     base_url: Annotated[
-        str | None, typer.Option(help="The OpenAI-compatible server of all models; its key in PLAIT_API_KEY.")
+        str | None, typer.Option(help="An OpenAI-compatible server for all models; its key in PLAIT_API_KEY.")
     ] = None
     context_length: Annotated[
         int | None, typer.Option(help="Tokens of prompt and answer together.", min=256)
@@ -48,14 +48,14 @@ class SharedOptions:
     category: Categories = None
     limit: Annotated[int | None, typer.Option(help="At most so many items of each category.", min=1)] = None
     sample: Annotated[
-        int | None, typer.Option(help="Draw the items at random with this seed, in the place of the first.")
+        int | None, typer.Option(help="Draw items at random with this seed; without it, the first are taken.")
     ] = None
     ids: Annotated[
         list[str] | None, typer.Option(help="Only these items; with commas, or @FILE with one a line.")
     ] = None
     workers: Annotated[int, typer.Option(help="Items tried at a time, for servers.", min=1)] = 1
     out: Annotated[
-        Path | None, typer.Option(help="The folder of the runs; plait-eval/BENCHMARK if not given.")
+        Path | None, typer.Option(help="The folder of the run folders; plait-eval/BENCHMARK if not given.")
     ] = None
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw earlier results of these runs away.")] = False
     retry_errors: Annotated[
@@ -63,7 +63,7 @@ class SharedOptions:
     ] = False
     execute: Annotated[
         bool,
-        typer.Option("--execute", help="Carry plans out with made-up tools, and answer, to time whole runs."),
+        typer.Option("--execute", help="Carry plans out with made-up tools, and answer: times whole runs."),
     ] = False
     tool_latency: Annotated[
         float, typer.Option(help="Seconds that each made-up call takes; with --execute.", min=0.0)

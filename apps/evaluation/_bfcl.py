@@ -41,6 +41,8 @@ CATEGORIES = (
 EXPORT_MODEL = "Qwen/Qwen3-1.7B-FC"
 """Under whose name exported results are scored; see :func:`export_runs`."""
 _MODEL = "plait"
+_PROJECT_ROOT = "BFCL_PROJECT_ROOT"
+"""What the package reads when it is imported."""
 _TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 
 
@@ -170,8 +172,9 @@ def _export_run(run: LoadedRun, folder: Path) -> Path:
         group = "live" if category.startswith("live_") else "non_live"
         target = folder / EXPORT_MODEL.replace("/", "_") / group
         target.mkdir(parents=True, exist_ok=True)
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        (target / f"BFCL_v4_{category}_result.json").write_text(text, encoding="utf-8")
+        # In ASCII, because the leaderboard reads with the encoding of the system.
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (target / f"BFCL_v4_{category}_result.json").write_text(text, encoding="ascii")
     return folder
 
 
@@ -249,14 +252,14 @@ def _importable(package: Path) -> Iterator[None]:
     stub = ModuleType("bfcl_eval.constants.model_config")
     stub.MODEL_CONFIG_MAPPING = {_MODEL: SimpleNamespace(underscore_to_dot=False)}  # type: ignore[attr-defined]
     sys.modules.setdefault(stub.__name__, stub)
-    before = os.environ.get("BFCL_PROJECT_ROOT")
-    os.environ["BFCL_PROJECT_ROOT"] = str(package)
+    before = os.environ.get(_PROJECT_ROOT)
+    os.environ[_PROJECT_ROOT] = str(package)
     sys.path.insert(0, str(package))
     try:
         yield
     finally:
         sys.path.remove(str(package))
         if before is None:
-            del os.environ["BFCL_PROJECT_ROOT"]
+            del os.environ[_PROJECT_ROOT]
         else:
-            os.environ["BFCL_PROJECT_ROOT"] = before
+            os.environ[_PROJECT_ROOT] = before

@@ -153,9 +153,12 @@ def remove_run(path: Path) -> None:
             raise ConfigurationError(
                 f"{path} is no run folder, so nothing in it is deleted; choose another --out"
             )
-        with _locked(path):
+        lock = _locked(path)
+        try:
             for name in (_CONFIG, _NEW_CONFIG, _ITEMS):
                 (path / name).unlink(missing_ok=True)
+        finally:
+            lock.release()
 
 
 def find_runs(path: Path) -> list[Path]:

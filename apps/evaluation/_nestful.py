@@ -97,7 +97,9 @@ class NestfulBenchmark:
             "full_accuracy": official.full_accuracy,
         }
         if attempt.unreadable:  # what stands before the place where it broke off may be right by chance
-            return Verdict(correct=False, scores={**scores, "arguments_right": 0.0}, detail=attempt.unreadable)
+            return Verdict(
+                correct=False, scores={**scores, "arguments_right": 0.0}, detail=attempt.unreadable
+            )
         return Verdict(found.success, scores, found.detail)
 
     def _chosen(self, item: Item) -> Toolbox:

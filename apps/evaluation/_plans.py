@@ -81,7 +81,9 @@ class PlansBenchmark:
             "right_tools": float(found.right_tools),
         }
         if attempt.unreadable:  # what stands before the place where it broke off may be right by chance
-            return Verdict(correct=False, scores={**scores, "arguments_right": 0.0}, detail=attempt.unreadable)
+            return Verdict(
+                correct=False, scores={**scores, "arguments_right": 0.0}, detail=attempt.unreadable
+            )
         return Verdict(found.success, scores, found.detail)
 
     def _request(self, item: Item) -> Request:

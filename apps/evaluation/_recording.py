@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from plait.apps.evaluation._types import GenerationRecord, TokenCounts
+from plait.errors import ModelError, PlaitError
 from plait.models import ChatModel, Generation, Grammar, GrammarKind, Message, Usage
 
 
@@ -82,6 +83,13 @@ class RecordingModel:
                 async for text in inner:
                     written.append(text)
                     yield text
+        except PlaitError:
+            raise
+        except Exception as error:  # what the packages of LangChain's providers raise has no base in common
+            raise ModelError(
+                f"the model {self.name} failed ({type(error).__name__}: {error}); see what its provider says",
+                model=self.name,
+            ) from error
         finally:
             outer.finish_reason = inner.finish_reason
             self.generations.append(_record(inner, messages, tools, "".join(written)))

@@ -203,12 +203,15 @@ def _no_totals(records: Sequence[ItemRecord]) -> dict[str, float]:
 
 
 def _nestful_totals(records: Sequence[ItemRecord]) -> dict[str, float]:
-    """What NESTFUL's own scorer gives for the whole set; an item that failed has no calls."""
+    """What NESTFUL's own scorer gives for the whole set.
+
+    An item that failed, or whose plan could not be read, has no calls.
+    """
     return asdict(
         official_scores(
             (
                 [Call.model_validate(call) for call in record.gold],
-                calls_of(plan_of(record)) if record.error is None else [],
+                calls_of(plan_of(record)) if record.error is None and record.parsed else [],
             )
             for record in records
         )

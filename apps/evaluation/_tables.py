@@ -176,7 +176,8 @@ def _scores(comparison: Comparison) -> Iterator[Row]:
 
 def _totals(comparison: Comparison) -> Iterator[Row]:
     for name in total_names(comparison):
-        yield _row(comparison, name.replace("_", " "), lambda run, name=name: percent(run.totals.get(name)))
+        cells = tuple(percent(run.totals.get(name)) for run in comparison.runs)
+        yield Row(name.replace("_", " "), cells)
 
 
 def _failures(comparison: Comparison) -> Iterator[Row]:

@@ -66,13 +66,13 @@ class Trial:
 
     def prompt_sha256(self, items: Sequence[Item]) -> str:
         """The hash of what the model is first told about the first item of every category."""
-        first: dict[str, Item] = {}
+        first: dict[str, list[Any]] = {}
         for item in items:
-            if item.category not in first and len(self.benchmark.toolbox(item)):
-                first[item.category] = item
+            if not first.get(item.category):
+                first[item.category] = self._first_prompt(item)
         told = hashlib.sha256()
-        for item in first.values():
-            told.update(json.dumps(self._first_prompt(item), sort_keys=True).encode())
+        for prompt in filter(None, first.values()):
+            told.update(json.dumps(prompt, sort_keys=True).encode())
         return told.hexdigest()
 
     @property
@@ -97,7 +97,15 @@ class Trial:
         )
 
     def _first_prompt(self, item: Item) -> list[Any]:
-        planner = self._agent(item, self.benchmark.toolbox(item, self.model), self.model).planner
+        """What the model is first told about ``item``; nothing for an item without tools."""
+        try:
+            toolbox = self.benchmark.toolbox(item, self.model)
+            return self._prompt(item, toolbox) if len(toolbox) else []
+        except PlaitError as error:  # the item's own, as its record will say
+            return [str(error)]
+
+    def _prompt(self, item: Item, toolbox: Toolbox) -> list[Any]:
+        planner = self._agent(item, toolbox, self.model).planner
         context = PlanContext(query=item.query, now=item.now)
         assert isinstance(planner, (CompilerPlanner, NativePlanner, ReactPlanner))
         told: list[Any] = [[message.role, message.content] for message in planner.messages(context)]

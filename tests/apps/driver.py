@@ -2,7 +2,8 @@
 
 ``SCRIPT`` is a JSON list of the model's replies; ``STALL`` is the number of the chunk before which a reply
 stalls for good; ``GATE`` is a pipe that the tool ``gate`` reads; ``BLOCKED`` names a package that cannot
-be imported; with ``TELL_TEXT`` a local model's text is announced. What a test waits for is said on standard error.
+be imported; with ``TELL_DECODING`` a local model says when it begins. What a test waits for is said on
+standard error.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ import json
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ if "BLOCKED" in os.environ:
     sys.modules[os.environ["BLOCKED"]] = None  # type: ignore[assignment]
 
 from plait.apps import cli
-from plait.models import Generation, LlamaModel, ScriptedModel
+from plait.models import LlamaModel, ScriptedModel
 from plait.tools import tool
 
 
@@ -93,20 +93,9 @@ async def stall(number: int) -> None:
         await asyncio.Event().wait()
 
 
-def telling(stream: Callable[..., Generation]) -> Callable[..., Generation]:
-    def told(*arguments: Any, **options: Any) -> Generation:
-        generation = stream(*arguments, **options)
-        inner = generation.chunks
-
-        async def chunks() -> AsyncIterator[str]:
-            async for text in inner:
-                say("text")
-                yield text
-
-        generation.chunks = chunks()
-        return generation
-
-    return told
+def told_decode(self: LlamaModel, *arguments: Any) -> None:
+    say("decoding")
+    decode(self, *arguments)
 
 
 def scripted(*_: object) -> ScriptedModel:
@@ -122,6 +111,6 @@ if __name__ == "__main__":
 
             _session.open_model = scripted
             _session.prepare_model = lambda *_: None
-    if "TELL_TEXT" in os.environ:
-        LlamaModel.stream = telling(LlamaModel.stream)
+    if "TELL_DECODING" in os.environ:
+        decode, LlamaModel._decode = LlamaModel._decode, told_decode
     cli.main()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import typer
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from typer.testing import CliRunner, Result
@@ -441,6 +443,33 @@ def test_what_was_fetched_is_told_with_its_folder(
     assert set(json.loads(evaluate("fetch", "--json").stdout)) == {"bfcl", "nestful"}
 
 
+def test_nestful_is_evaluated_with_its_own_metrics_of_the_whole_set(
+    evaluate: Evaluation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    part = tmp_path / "data" / "data_v1" / "executable"
+    part.mkdir(parents=True)
+    spec = {
+        "name": "find_stop",
+        "query_parameters": {"place": {"type": "string", "required": True}},
+        "output_parameters": {"id": {"type": "string"}},
+    }
+    gold = {"name": "find_stop", "arguments": {"place": "harbour"}, "label": "var1"}
+    samples = [{"input": query, "output": [gold]} for query in ("the harbour's stop", "that stop again")]
+    (part / "executable-spec.json").write_text(json.dumps([spec]), encoding="utf-8")
+    (part / "executable-data.json").write_text(json.dumps(samples), encoding="utf-8")
+    monkeypatch.setattr(_packages, "unpacked", lambda _: tmp_path / "data")
+    evaluate.script = {
+        "the harbour's stop": '1. find_stop(place="harbour")\n2. join()',
+        "that stop again": "1. join()",
+    }
+    document = json.loads(evaluate("nestful", "--json").stdout)
+    (run,) = document["runs"]
+    assert (run["overall"]["n"], run["overall"]["n_right"]) == (2, 1)
+    assert run["overall"]["scores"]["f1_functions"] == 0.5
+    assert run["totals"]["f1_functions"] == pytest.approx(2 / 3)
+    assert "Whole set" in evaluate("show", "plait-eval").stdout
+
+
 @pytest.mark.parametrize("name", ["parallelqa", "hotpotqa", "movie"])
 def test_questions_without_their_data_are_told(evaluate: Evaluation, name: str) -> None:
     check_error(evaluate(name, "--data", "none.json", "--offline"), 2, "none.json", "--data")
@@ -551,6 +580,32 @@ def test_a_langchain_model_is_evaluated(real_models: Evaluation, toolbox: Module
     assert real_models.run("fake-compiler").items["a"].correct
 
 
+class RateLimitError(Exception):
+    """What a provider's package raises."""
+
+
+class LimitedFake(NamedFake):
+    """A fake that refuses."""
+
+    def _generate(self, *_: Any, **__: Any) -> Any:
+        raise RateLimitError("too many requests")
+
+    def _stream(self, *_: Any, **__: Any) -> Any:
+        raise RateLimitError("too many requests")
+
+
+def test_what_a_providers_package_raises_is_an_error_of_the_item(
+    real_models: Evaluation, toolbox: ModuleType
+) -> None:
+    toolbox.FAKE = LimitedFake(messages=iter([]))  # type: ignore[attr-defined]
+    result = real_models("plans", "requests.jsonl", "-m", "langchain:eval_tools:FAKE")
+    assert result.exit_code == 1
+    error = real_models.run("fake-compiler").items["a"].error
+    assert error is not None
+    assert error.type == "ModelError"
+    assert "RateLimitError: too many requests" in error.message
+
+
 def test_what_is_no_langchain_model_is_told(real_models: Evaluation) -> None:
     result = real_models("plans", "requests.jsonl", "-m", "langchain:eval_tools:TOOLS")
     check_error(result, 2, "langchain:eval_tools:TOOLS", "Toolbox", "LangChain chat model")
@@ -630,6 +685,16 @@ def test_a_server_that_is_not_there_is_told(real_models: Evaluation) -> None:
     check_error(result, 1, "127.0.0.1:9", "cannot be reached")
 
 
+def test_every_option_is_on_the_page_of_the_evaluation() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    commands = typer.main.get_command(cli.app).commands["eval"].commands
+    assert set(commands) == set(re.findall(r"`plait eval (\w+)`", text))
+    for command in commands.values():
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert not option.startswith("-") or f"`{option}" in text, f"{command.name} {option}"
+
+
 @pytest.fixture
 def three_lines(tmp_path: Path) -> Path:
     path = tmp_path / "requests.jsonl"
@@ -706,9 +771,9 @@ def test_an_interrupt_ends_a_real_models_decoding(start: Any, tmp_path: Path, sm
     with start(
         *("eval", "plans", str(tmp_path / "requests.jsonl"), "--model", str(smollm2)),
         *("--planner", "native", "--out", str(tmp_path / "runs")),
-        env={"TELL_TEXT": "1"},
+        env={"TELL_DECODING": "1"},
     ) as process:
-        process.read_until("<text>", process.popen.stderr.fileno())
+        process.read_until("<decoding>", process.popen.stderr.fileno())
         process.popen.send_signal(signal.SIGINT)
         error = process.read_all(process.popen.stderr.fileno())
         assert process.exit_code() == 130

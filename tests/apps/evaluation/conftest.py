@@ -2,7 +2,8 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from plait.apps.evaluation._folder import LoadedRun, load_run
 from plait.apps.evaluation._types import (
+    Attempt,
     ErrorRecord,
     GenerationRecord,
+    Item,
     ItemRecord,
     ModelRecord,
     PlannedCall,
@@ -20,7 +23,11 @@ from plait.apps.evaluation._types import (
     RunIdentity,
     Times,
     TokenCounts,
+    Verdict,
 )
+from plait.models import ChatModel
+from plait.planners import PlanExample
+from plait.tools import Tool, Toolbox, tool
 
 CATEGORIES = ("mail", "calendar and meetings", "notes", "several tasks", "not served")
 _NAMES = ("Sid", "Ana Lopez", "Nora", "陳大文", "Zoë", "Lutfi")
@@ -195,3 +202,65 @@ def three_runs(tmp_path_factory: pytest.TempPathFactory) -> list[LoadedRun]:
         write_run(folder / "react", "react", 300, accuracy=0.7, speed=2.0),
         write_run(folder / "native", "native", 300, accuracy=0.74, speed=0.9),
     ]
+
+
+@tool
+def find(name: str) -> str:
+    """Find a person's address.
+
+    Args:
+        name: who.
+    """
+    return f"real address of {name}"
+
+
+@tool
+def send(to: list[str], text: str = "", amount: float = 0.0) -> str:
+    """Send a message.
+
+    Args:
+        to: addresses.
+        text: what to say.
+        amount: dollars.
+    """
+    return f"really sent to {to}"
+
+
+@dataclass
+class FakeBenchmark:
+    """A benchmark in memory: right is the plan or, with real tools, the answer that is an item's ``gold``."""
+
+    queries: Sequence[str] = ()
+    golds: Sequence[str] = ()
+    single_turn: bool = False
+    real_tools: bool = False
+    tools: Sequence[Tool] = (find, send)
+    toolless: Sequence[str] = ()
+    """Ids of items that offer no tools."""
+    category: Callable[[str], str] = lambda query: "all"
+    examples: Sequence[PlanExample] = ()
+    fingerprint: str = "1"
+    name: str = "fake"
+    metric: str = "right"
+
+    def items(self) -> list[Item]:
+        golds = self.golds or ("",) * len(self.queries)
+        pairs = enumerate(zip(self.queries, golds, strict=True))
+        return [Item(f"item-{n}", self.category(query), query, gold) for n, (query, gold) in pairs]
+
+    def toolbox(self, item: Item, model: ChatModel | None = None) -> Toolbox:
+        return Toolbox(() if item.id in self.toolless else self.tools)
+
+    def stub(self, tool: Tool, arguments: Mapping[str, Any], number: int) -> Any:
+        return f"<{tool.name} {1000 + number}>"
+
+    def score(self, item: Item, attempt: Attempt) -> Verdict:
+        if self.real_tools:
+            return Verdict(attempt.run.answer == item.gold)
+        correct = str(attempt.plan) == item.gold and not attempt.unreadable
+        return Verdict(correct, {"calls": float(len(attempt.plan))}, attempt.unreadable)
+
+
+@pytest.fixture
+def fake_benchmark() -> type[FakeBenchmark]:
+    return FakeBenchmark

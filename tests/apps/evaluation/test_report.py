@@ -159,6 +159,14 @@ def test_one_run_in_which_everything_failed_still_gives_a_report(make_run, make_
     assert data["items"][0]["runs"][0]["error"] == "ModelServerError: gone"
 
 
+def test_metrics_of_the_whole_set_are_in_the_report(make_run, make_record, make_config) -> None:
+    gold = [{"name": "find", "arguments": {"q": "x"}, "label": "var1"}]
+    run = make_run(make_record("a", gold=gold), config=make_config(benchmark="nestful"))
+    text = report_html([run])
+    assert "Whole set" in text
+    assert "full accuracy" in text
+
+
 def test_an_item_that_a_run_did_not_try_is_nothing_there(make_run, make_record) -> None:
     data = _Page(report_html([make_run(make_record("a")), make_run(make_record("b"), label="b")])).data
     assert [[run is None for run in item["runs"]] for item in data["items"]] == [[False, True], [True, False]]

@@ -118,6 +118,35 @@ def test_csv_has_a_row_for_every_run_and_category_and_overall(three_runs) -> Non
     assert "" not in overall.values()
 
 
+@pytest.fixture
+def nested_run(make_run, make_record, make_config):
+    gold = [{"name": "find", "arguments": {"q": "x"}, "label": "var1"}]
+    plan = [PlannedCall(id=1, tool="find", arguments={"q": "x"})]
+    records = [
+        make_record("a", gold=gold, plan=plan, scores={"f1_functions": 1.0}),
+        make_record("b", gold=gold, scores={"f1_functions": 0.0}, correct=False),
+    ]
+    return make_run(*records, config=make_config(benchmark="nestful"))
+
+
+def test_metrics_of_the_whole_set_stand_beside_the_means_of_items(nested_run) -> None:
+    text = _shown(compare([nested_run]))
+    means, whole = (text[text.index(title) :].splitlines() for title in ("Further scores", "Whole set"))
+    assert means[2].split() == ["f1", "functions", "50.0", "%"]
+    assert whole[2].split() == ["f1", "functions", "66.7", "%"]
+    document = as_json(compare([nested_run]))
+    assert document["runs"][0]["totals"]["f1_functions"] == pytest.approx(2 / 3)
+
+
+def test_only_the_overall_row_of_the_csv_has_metrics_of_the_whole_set(nested_run) -> None:
+    category, overall = csv.DictReader(io.StringIO(as_csv(compare([nested_run]))))
+    assert (category["total.f1_functions"], overall["total.f1_functions"]) == ("", "0.666667")
+
+
+def test_where_no_metric_is_of_the_whole_set_there_is_no_table_of_them(three_runs) -> None:
+    assert "Whole set" not in _shown(compare(three_runs))
+
+
 def test_csv_leaves_empty_what_is_not_known(make_run, make_record) -> None:
     (row, _) = csv.DictReader(io.StringIO(as_csv(compare([make_run(make_record("a"))]))))
     assert (row["cost_usd"], row["draft_acceptance"], row["first_call_p50_s"]) == ("", "", "")

@@ -1,7 +1,14 @@
 import pytest
 
 from plait.apps.evaluation._summary import summarize
-from plait.apps.evaluation._types import ErrorRecord, GenerationRecord, Prices, Times, TokenCounts
+from plait.apps.evaluation._types import (
+    ErrorRecord,
+    GenerationRecord,
+    PlannedCall,
+    Prices,
+    Times,
+    TokenCounts,
+)
 from plait.errors import ConfigurationError
 
 ERROR = ErrorRecord(type="ModelServerError", message="gone")
@@ -99,6 +106,47 @@ def test_the_first_call_is_of_the_items_that_made_one(make_run, make_record) -> 
     without = summarize(make_run(make_record("b"))).overall.latency
     assert without is not None
     assert without.first_call is None
+
+
+def _nested(make_record, id_: str, *tools: str, **fields):
+    """A record of NESTFUL whose right calls are ``find`` and ``book``, and which planned ``tools``."""
+    gold = [
+        {"name": "find", "arguments": {"q": "x"}, "label": "var1"},
+        {"name": "book", "arguments": {"id": "$var1.id$"}, "label": "var2"},
+    ]
+    arguments = {"find": {"q": "x"}, "book": {"id": "$1.id"}}
+    plan = [
+        PlannedCall(id=number, tool=tool, arguments=arguments.get(tool, {}))
+        for number, tool in enumerate(tools, 1)
+    ]
+    return make_record(id_, gold=gold, plan=plan, **fields)
+
+
+def test_nestfuls_f1_is_that_of_the_whole_set_and_no_mean_of_items(
+    make_run, make_record, make_config
+) -> None:
+    records = [_nested(make_record, "a", "find", "book"), _nested(make_record, "b", "find", "pay")]
+    totals = summarize(make_run(*records, config=make_config(benchmark="nestful"))).totals
+    # find is always found, book half the time: (1 + 2/3) / 2; what is not called has none of its parameters.
+    assert totals["f1_functions"] == pytest.approx((1 + 2 / 3) / 2)
+    assert totals["f1_parameters"] == pytest.approx((1 + 2 / 3) / 2)
+    assert totals["partial_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
+    assert totals["full_accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("how", [{"error": ERROR}, {"parsed": False}], ids=["failed", "unread"])
+def test_an_item_that_failed_or_was_not_read_has_no_calls_in_the_whole_set(
+    make_run, make_record, make_config, how
+) -> None:
+    config = make_config(benchmark="nestful")
+    failed = _nested(make_record, "b", "find", "book", correct=False, **how)
+    totals = summarize(make_run(_nested(make_record, "a", "find", "book"), failed, config=config)).totals
+    assert totals["full_accuracy"] == 0.5
+    assert totals["f1_functions"] == pytest.approx(2 / 3)
+
+
+def test_other_benchmarks_have_no_whole_set_metrics(make_run, make_record) -> None:
+    assert summarize(make_run(make_record("a"))).totals == {}
 
 
 def test_a_run_without_items_is_refused_by_its_folder(make_run) -> None:
