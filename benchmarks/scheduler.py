@@ -261,7 +261,7 @@ def langgraph_by_levels(graph: Graph) -> Callable[[], Awaitable[float]]:
     def next_level(state: _Turn) -> _Turn:
         for message in state.get("messages", ()):
             if isinstance(message, ToolMessage):
-                results[int(message.tool_call_id)] = int(str(message.content))
+                results[int(message.tool_call_id)] = float(str(message.content))
         calls = [
             {
                 "name": "work",
