@@ -1,16 +1,26 @@
-"""``plait models``: list, pull, verify, remove."""
+"""``plait models``: list, pull, show, verify, remove."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from plait.apps._model_show import show, size
 from plait.apps._output import OK, Output, execute
 from plait.apps._progress import transfer_progress
 from plait.models import CATALOG, DEFAULT_MODEL, InstalledModel, ModelSpec, installed, pull, remove, verify
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+class KVTypeName(StrEnum):
+    """How keys and values may be stored."""
+
+    F16 = "f16"
+    Q8_0 = "q8_0"
+
 
 Name = Annotated[str, typer.Argument(help="The model's name in the catalog.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -37,6 +47,21 @@ def pull_model(name: Name = DEFAULT_MODEL, as_json: AsJSON = False, debug: Debug
     execute(work, output)
 
 
+@app.command("show")
+def show_model(
+    model: Annotated[str, typer.Argument(help="A model of the catalog that is installed, or a GGUF file.")],
+    context_length: Annotated[
+        int | None, typer.Option(help="Tokens of prompt and answer together.", min=256)
+    ] = None,
+    kv_type: Annotated[KVTypeName, typer.Option(help="How keys and values are stored.")] = KVTypeName.F16,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Show what is in a GGUF file, what memory it needs and where it would run."""
+    output = Output(as_json=as_json, debug=debug)
+    execute(lambda: show(model, context_length, kv_type.value, output), output)
+
+
 @app.command("verify")
 def verify_model(name: Name = DEFAULT_MODEL, as_json: AsJSON = False, debug: Debug = False) -> None:
     """Compute an installed model's hash and compare it with what it should be."""
@@ -57,7 +82,7 @@ def remove_model(name: Name, as_json: AsJSON = False, debug: Debug = False) -> N
 
     def work() -> int:
         freed = remove(name)
-        text = f"{name} is gone, {_size(freed)} freed" if freed else f"{name} was not installed"
+        text = f"{name} is gone, {size(freed)} freed" if freed else f"{name} was not installed"
         return _say(output, {"name": name, "freed_bytes": freed}, text)
 
     execute(work, output)
@@ -71,9 +96,9 @@ def _list(output: Output) -> int:
     for spec in CATALOG.values():
         model = here.get(spec.name)
         state = "not installed" if model is None else "installed" if model.verified else "not verified"
-        size = _size(spec.size_bytes) if spec.size_bytes else "-"
+        n_bytes = size(spec.size_bytes) if spec.size_bytes else "-"
         title = f"{spec.name} (default)" if spec.name == DEFAULT_MODEL else spec.name
-        output.entry(title, f"{state:13}  {size:>6}  {spec.licence}", spec.description)
+        output.entry(title, f"{state:13}  {n_bytes:>6}  {spec.licence}", spec.description)
     return OK
 
 
@@ -98,7 +123,3 @@ def _say(output: Output, document: dict[str, Any], text: str) -> int:
     else:
         output.text(text)
     return OK
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"

@@ -42,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(_eval.app, name="eval")
-app.add_typer(_models.app, name="models", help="List, fetch, check and remove models.")
+app.add_typer(_models.app, name="models", help="List, fetch, show, check and remove models.")
 
 Query = Annotated[str, typer.Argument(help="The request, in your own words.")]
 ModelName = Annotated[

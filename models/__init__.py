@@ -1,10 +1,16 @@
 """Chat models: the protocol, the local engine, servers, and the catalog."""
 
+from plait.models._available import available_memory
 from plait.models._catalog import CATALOG, DEFAULT_MODEL, HubSource, ModelSpec, PackageSource, find_spec
 from plait.models._download import pull, resolve
+from plait.models._gguf_info import GGUFInfo, read_gguf
+from plait.models._hardware import Device, Machine, this_machine
 from plait.models._http import HTTPModel
 from plait.models._langchain import LangChainModel
 from plait.models._llama import LlamaModel, load_model
+from plait.models._memory import KVType, MemoryEstimate, check_memory, estimate_memory
+from plait.models._placement import Placement, choose_placement
+from plait.models._prefix_cache import PrefixCache
 from plait.models._scripted import Reply, ScriptedModel, ScriptedRequest
 from plait.models._store import (
     InstalledModel,
@@ -31,32 +37,45 @@ __all__ = [
     "CATALOG",
     "DEFAULT_MODEL",
     "ChatModel",
+    "Device",
     "FinishReason",
+    "GGUFInfo",
     "Generation",
     "Grammar",
     "GrammarKind",
     "HTTPModel",
     "HubSource",
     "InstalledModel",
+    "KVType",
     "LangChainModel",
     "LlamaModel",
+    "Machine",
+    "MemoryEstimate",
     "Message",
     "ModelSpec",
     "PackageSource",
+    "Placement",
+    "PrefixCache",
     "Progress",
     "Reply",
     "ScriptedModel",
     "ScriptedRequest",
     "ToolCall",
     "Usage",
+    "available_memory",
     "check_gguf",
+    "check_memory",
+    "choose_placement",
+    "estimate_memory",
     "file_sha256",
     "find_spec",
     "installed",
     "load_model",
     "models_folder",
     "pull",
+    "read_gguf",
     "remove",
     "resolve",
+    "this_machine",
     "verify",
 ]

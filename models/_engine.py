@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from plait.errors import MissingExtraError, ModelError, ModelFileError
 
 _BATCH = 512
 _MAX_SEQUENCES = 4
+_SPARE = _MAX_SEQUENCES  # the id of a sequence that holds a prefix while its state is copied
 _CLOSE_WAIT_S = 10.0
 _last_errors: deque[str] = deque(maxlen=5)
 
@@ -67,6 +68,8 @@ class Engine:
         self.n_vocab: int = lib.llama_vocab_n_tokens(self.vocab)
         trained: int = lib.llama_model_n_ctx_train(self._model)
         self.context_length = context_length or min(trained, 8192)
+        self.state_format: tuple[str, ...] = ()
+        """What the bytes of a KV state depend on, beside the model's file and the tokens."""
         self._context = self._make_context(n_threads or _n_cores())
         self.lock = threading.Lock()
         """Held by whoever uses the context."""
@@ -83,10 +86,11 @@ class Engine:
         options = lib.llama_context_default_params()
         options.n_ctx = self.context_length
         options.n_batch = options.n_ubatch = _BATCH
-        options.n_seq_max = _MAX_SEQUENCES
+        options.n_seq_max = _MAX_SEQUENCES + 1
         options.kv_unified = True  # sequences share all cells, so each may be as long as the context
         options.n_threads = options.n_threads_batch = n_threads
         options.no_perf = True
+        self.state_format = _state_format(lib, self._model, options)
         context = lib.llama_init_from_model(self._model, options)
         if not context:
             lib.llama_model_free(self._model)
@@ -222,6 +226,54 @@ class Engine:
         pointer = self._lib.llama_get_logits_ith(self._context, -1)
         return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
 
+    @cached_property
+    def can_copy_state(self) -> bool:
+        """Whether the state of a beginning can be taken out of a longer sequence, and put back."""
+        lib, model = self._lib, self._model
+        fixed_size = lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model)
+        return not fixed_size and not lib.llama_model_has_encoder(model)
+
+    def n_in_memory(self, tokens: Sequence[int]) -> int:
+        """How many of ``tokens``, from the first on, earlier requests have left in the KV cache."""
+        return max(_common(s.tokens, tokens) for s in self._sequences)
+
+    def export_state(self, tokens: Sequence[int]) -> bytearray | None:
+        """The KV state of ``tokens``; ``None`` if the current sequence does not begin with them."""
+        lib, n = self._lib, len(tokens)
+        if not self.can_copy_state or _common(self._current.tokens, tokens) < n:
+            return None
+        lib.llama_memory_seq_cp(self._memory, self._current.id, _SPARE, 0, n)
+        try:
+            if not self._holds(_SPARE, n):
+                return None
+            state = bytearray(lib.llama_state_seq_get_size(self._context, _SPARE))
+            data = (ctypes.c_uint8 * len(state)).from_buffer(state)
+            n_written = lib.llama_state_seq_get_data(self._context, data, len(state), _SPARE)
+            return state if n_written == len(state) else None
+        finally:
+            lib.llama_memory_seq_rm(self._memory, _SPARE, -1, -1)
+
+    def import_state(self, tokens: Sequence[int], state: bytearray) -> bool:
+        """Put back what :meth:`export_state` gave for ``tokens``; False if llama.cpp does not take it."""
+        target = min(self._sequences, key=lambda s: (bool(s.tokens), s.used_at))
+        self._truncate(target, 0)
+        self._current = target
+        self._make_room(len(tokens))
+        data = (ctypes.c_uint8 * len(state)).from_buffer(state)
+        n_read = self._lib.llama_state_seq_set_data(self._context, data, len(state), target.id)
+        if n_read != len(state) or not self._holds(target.id, len(tokens)):
+            self._lib.llama_memory_seq_rm(self._memory, target.id, -1, -1)
+            return False
+        target.tokens = list(tokens)
+        return True
+
+    def _holds(self, sequence_id: int, n_tokens: int) -> bool:
+        """Whether llama.cpp has the positions from 0 to ``n_tokens`` in a sequence, and no further one."""
+        lib, memory = self._lib, self._memory
+        first = lib.llama_memory_seq_pos_min(memory, sequence_id)
+        last = lib.llama_memory_seq_pos_max(memory, sequence_id)
+        return bool((first, last) == (0, n_tokens - 1))
+
     def _make_room(self, n_tokens: int) -> None:
         """Forget the least recently used other sequences until ``n_tokens`` more fit."""
         used = sum(len(s.tokens) for s in self._sequences)
@@ -250,6 +302,13 @@ def _common(a: Sequence[int], b: Sequence[int]) -> int:
     if a[:n] == b[:n]:
         return n
     return next(i for i in range(n) if a[i] != b[i])
+
+
+def _state_format(lib: Any, model: Any, options: Any) -> tuple[str, ...]:
+    sizes = (lib.llama_model_n_layer(model), lib.llama_model_n_embd(model))
+    kinds = (options.type_k, options.type_v, options.flash_attn_type, lib.llama_supports_gpu_offload())
+    # Some models rotate positions by other factors in a longer context, so its length is part of it.
+    return (f"llama-cpp-python {lib.__version__}", f"{sizes} {kinds} {options.n_ctx}")
 
 
 def _n_cores() -> int:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from plait.errors import GrammarError, MissingExtraError, ModelError
 from plait.models._calls import calls_in
 from plait.models._generation import StopTexts, check_context, generate, grammar_form
+from plait.models._prefix_cache import PrefixCache
 from plait.models._types import FinishReason, Generation, Grammar, GrammarKind, Message
+from plait.models._warm_start import WarmStart, static_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +30,8 @@ class LlamaModel:
     """A chat model from a GGUF file.
 
     Requests on one model run one after the other, each in a thread of its own; the beginning that a
-    prompt shares with an earlier one is not computed again.
+    prompt shares with an earlier one is not computed again. What messages mark as static is kept on disk
+    too, and taken from there by the next process.
 
     Args:
         path: the GGUF file.
@@ -36,11 +39,14 @@ class LlamaModel:
         context_length: tokens of prompt and answer together; ``None`` is the model's own, at most 8192.
         n_threads: CPU threads; ``None`` is one for each core that this process may use.
         chat_template: a Jinja template in the place of the file's own.
+        prefix_cache: where states of static prompts are kept; True is what the environment says, False
+            keeps none.
 
     Raises:
         ModelFileError: the file is missing, truncated, no GGUF, or llama.cpp cannot load it.
         ModelError: the file has no chat template and none is given.
         MissingExtraError: the extra ``local`` is not installed.
+        ConfigurationError: the environment's settings of the prefix cache are wrong.
     """
 
     grammar_kind: GrammarKind | None = "lark"
@@ -53,12 +59,17 @@ class LlamaModel:
         context_length: int | None = None,
         n_threads: int | None = None,
         chat_template: str | None = None,
+        prefix_cache: PrefixCache | bool = True,
     ) -> None:
         from plait.models._engine import Engine
         from plait.models._store import check_gguf
         from plait.models._template import ChatTemplate
 
         check_gguf(path)
+        if isinstance(prefix_cache, bool):
+            chosen = PrefixCache.from_environment() if prefix_cache else None
+        else:
+            chosen = prefix_cache
         self.path = Path(path)
         self.name = name or self.path.stem
         self._engine: Engine = Engine(self.path, context_length=context_length, n_threads=n_threads)
@@ -77,6 +88,9 @@ class LlamaModel:
             control_texts=self._engine.control_texts(),
             model=self.name,
         )
+        self.prefix_cache: PrefixCache | None = chosen
+        """Where states of static prompts are kept, if anywhere; its ``problem`` says why not."""
+        self._warm_start = WarmStart(self._engine, chosen) if chosen else None
         self._closed = threading.Event()
 
     @property
@@ -112,9 +126,11 @@ class LlamaModel:
         return generate(lambda generation: self._answer(generation, options))
 
     async def aclose(self) -> None:
-        """Free the weights; a generation under way is ended first."""
+        """Free the weights; a generation under way is ended first, and what is being stored is stored."""
         self._closed.set()
         await asyncio.to_thread(self._engine.close)
+        if self._warm_start is not None:
+            await asyncio.to_thread(self._warm_start.wait)
 
     async def _answer(self, generation: Generation, options: _Options) -> AsyncGenerator[str, None]:
         """Decode in a thread, and pass the text on as it comes."""
@@ -130,11 +146,16 @@ class LlamaModel:
         def work() -> None:
             try:
                 with self._engine.lock:
-                    self._decode(generation, options, put, lambda: left.is_set() or self._closed.is_set())
+                    prompt = self._encoded(options)
+                    self._decode(
+                        prompt, generation, options, put, lambda: left.is_set() or self._closed.is_set()
+                    )
+                    put(None)
+                    # Only now, when nobody waits for it any more.
+                    if self._warm_start is not None:
+                        self._warm_start.save(prompt.static)
             except Exception as error:  # noqa: BLE001  (raised again by the reader, below)
                 put(error)
-            else:
-                put(None)
 
         thread = threading.Thread(target=work, name=f"plait-decode-{self.name}", daemon=True)
         thread.start()
@@ -146,19 +167,28 @@ class LlamaModel:
         finally:
             left.set()
 
+    def _encoded(self, options: _Options) -> _Prompt:
+        if self._closed.is_set():
+            raise ModelError(f"{self.name} was closed; load it again", model=self.name)
+        text = self._template.render(options.messages, options.tools)
+        tokens = self._engine.tokenize(text)
+        check_context(len(tokens), options.max_tokens, self.context_length, model=self.name)
+        if self._warm_start is None:
+            return _Prompt(tokens, [])
+        static = text[: self._template.static_length(text, options.messages, options.tools)]
+        return _Prompt(tokens, static_tokens(self._engine.tokenize(static) if static else [], tokens))
+
     def _decode(
         self,
+        prompt: _Prompt,
         generation: Generation,
         options: _Options,
         put: Callable[[str], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        if self._closed.is_set():
-            raise ModelError(f"{self.name} was closed; load it again", model=self.name)
-        prompt = self._prompt(options.messages, options.tools)
-        check_context(len(prompt), options.max_tokens, self.context_length, model=self.name)
-        n_room = self.context_length - len(prompt)
-        decoding = _Decoding(self._engine, self._matcher(options.grammar), options, n_room)
+        matcher = self._matcher(options.grammar)
+        n_room = self.context_length - len(prompt.tokens)
+        decoding = _Decoding(self._engine, matcher, options, n_room, self._warm_start)
         if not options.tools:
             decoding.run(prompt, generation, put, cancelled)
             return
@@ -205,16 +235,31 @@ class _Options:
     tools: tuple[Mapping[str, Any], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    tokens: list[int]
+    static: list[int]
+    """The first of them, which are the same in other requests."""
+
+
 class _Decoding:
     """The decode loop of one answer.
 
     Tokens that the grammar forces are appended in the same batch as the token before them, unsampled.
     """
 
-    def __init__(self, engine: Engine, matcher: Any, options: _Options, n_room: int) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        matcher: Any,
+        options: _Options,
+        n_room: int,
+        warm_start: WarmStart | None = None,
+    ) -> None:
         import numpy as np
 
         self._engine = engine
+        self._warm_start = warm_start
         self._matcher = matcher
         self._max_tokens = n_room if options.max_tokens is None else min(options.max_tokens, n_room)
         self._temperature = options.temperature
@@ -226,7 +271,7 @@ class _Decoding:
 
     def run(
         self,
-        prompt: list[int],
+        prompt: _Prompt,
         generation: Generation,
         put: Callable[[str], None],
         cancelled: Callable[[], bool],
@@ -234,10 +279,12 @@ class _Decoding:
         """Prefill and decode to the end; fills in ``generation`` and hands text to ``put``."""
         usage = generation.usage
         began = time.perf_counter()
-        usage.prompt_tokens = len(prompt)
+        usage.prompt_tokens = len(prompt.tokens)
+        if self._warm_start is not None:
+            usage.restored_tokens = self._warm_start.restore(prompt.static)
         forced = self._forced(self._max_tokens)
-        usage.cached_tokens, was_cancelled = self._engine.prefill([*prompt, *forced], cancelled)
-        usage.cached_tokens = min(usage.cached_tokens, len(prompt))
+        usage.cached_tokens, was_cancelled = self._engine.prefill([*prompt.tokens, *forced], cancelled)
+        usage.cached_tokens = min(usage.cached_tokens, len(prompt.tokens))
         usage.prefill_s = time.perf_counter() - began
         new = forced
         n_free = 0  # tokens that were sampled

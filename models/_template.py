@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from plait.errors import MissingExtraError, ModelError
 from plait.models._types import Message
+
+_MARKS = ("\u241f", "\u241e")  # no request begins with both
 
 
 class ChatTemplate:
@@ -65,6 +68,21 @@ class ChatTemplate:
                 f"the chat template of {self._model} refuses the conversation: {error}", model=self._model
             ) from error
 
+    def static_length(
+        self, rendered: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> int:
+        """How many characters of ``rendered``, which ``messages`` gave, are the same in other requests.
+
+        Found by rendering once more with another text behind what is static, since only the template
+        knows what it puts where.
+        """
+        varied = _varied(messages)
+        if varied is None:
+            return 0
+        other = self.render(varied, tools)
+        # None differs only in a template that leaves that message's text out.
+        return next((i for i, (a, b) in enumerate(zip(rendered, other, strict=False)) if a != b), 0)
+
     def _message(self, message: Message) -> dict[str, Any]:
         rendered: dict[str, Any] = {"role": message.role, "content": self._safe(message.content)}
         if message.tool_calls:
@@ -80,6 +98,19 @@ class ChatTemplate:
         if self._control is None:
             return text
         return self._control.sub(lambda found: f"{found[0][0]}\u200b{found[0][1:]}", text)
+
+
+def _varied(messages: Sequence[Message]) -> list[Message] | None:
+    """The conversation with another text right after its last static character; ``None`` if none is."""
+    last = next((i for i in reversed(range(len(messages))) if messages[i].static_chars > 0), None)
+    if last is None:
+        return None
+    at, n_kept = last, messages[last].static_chars
+    if n_kept >= len(messages[last].content) and last + 1 < len(messages):
+        at, n_kept = last + 1, 0
+    content = messages[at].content
+    mark = next(mark for mark in _MARKS if not content[n_kept:].lstrip().startswith(mark))
+    return [*messages[:at], replace(messages[at], content=content[:n_kept] + mark), *messages[at + 1 :]]
 
 
 def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:

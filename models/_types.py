@@ -34,6 +34,14 @@ class Message:
     """The calls of an assistant's turn."""
     tool_call_id: str | None = None
     """On a tool's turn: which call this is the result of."""
+    static_chars: int = field(default=0, compare=False)
+    """How many characters, from the content's first on, are the same in every request of this kind, as is
+    all that comes before this message. A hint for engines that keep what recurs; the last one counts."""
+
+    @classmethod
+    def instructions(cls, content: str) -> Message:
+        """A system message that is the same in every request."""
+        return cls("system", content, static_chars=len(content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,8 @@ class Usage:
     """Tokens of the prompt, whether computed or found in a cache."""
     cached_tokens: int = 0
     """Tokens of the prompt that were found in a cache."""
+    restored_tokens: int = 0
+    """Of the cached tokens, those whose state came from disk."""
     completion_tokens: int = 0
     """Tokens of the answer, forced ones included."""
     forced_tokens: int = 0
@@ -73,6 +83,7 @@ class Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.cached_tokens + other.cached_tokens,
+            self.restored_tokens + other.restored_tokens,
             self.completion_tokens + other.completion_tokens,
             self.forced_tokens + other.forced_tokens,
             self.draft_tokens + other.draft_tokens,

@@ -61,7 +61,7 @@ class Summarizer:
         return n_prompt + self._max_tokens <= self._model.context_length
 
     def _messages(self, text: str) -> list[Message]:
-        return [Message("system", _RULES), Message("user", f"Document:\n{text}\n\nSummary:")]
+        return [Message.instructions(_RULES), Message("user", f"Document:\n{text}\n\nSummary:")]
 
 
 def _last_break(text: str, end: int) -> int:

@@ -18,6 +18,7 @@ PlaitError
 │   ├── ModelFileError         a model file is missing, truncated, of the wrong hash, or no GGUF
 │   ├── DownloadError          no source could deliver the file
 │   ├── ContextLengthError     the prompt does not fit; has the numbers
+│   ├── ModelMemoryError       the model does not fit into memory; has the numbers
 │   └── ModelServerError       a model server refused, failed or could not be reached
 ├── RunError                   anything about one run
 │   ├── DependencyError        a task was not run because a task it needs failed
@@ -48,6 +49,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "ModelFileError",
+    "ModelMemoryError",
     "ModelServerError",
     "PlaitError",
     "PlanError",
@@ -194,6 +196,55 @@ class ContextLengthError(ModelError):
         self.n_prompt = n_prompt
         self.n_answer = n_answer
         self.context_length = context_length
+
+
+class ModelMemoryError(ModelError):
+    """The model and its context do not fit into main memory. All numbers are bytes.
+
+    Args:
+        needed_bytes: what would lie in main memory.
+        available_bytes: what is free there.
+        weights_bytes: of all that is needed, the weights.
+        kv_bytes: of all that is needed, keys and values of the context.
+        compute_bytes: of all that is needed, intermediate results.
+        device_bytes: of all that is needed, what would lie in a GPU's own memory.
+        kv_type: how keys and values would be stored.
+        model: the model's name or path.
+    """
+
+    def __init__(
+        self,
+        *,
+        needed_bytes: int,
+        available_bytes: int,
+        weights_bytes: int,
+        kv_bytes: int,
+        compute_bytes: int,
+        device_bytes: int = 0,
+        kv_type: str = "f16",
+        model: str | None = None,
+    ) -> None:
+        numbers = (needed_bytes, weights_bytes, kv_bytes, compute_bytes, device_bytes, available_bytes)
+        needed, weights, kv, compute, device, available = (f"{n / 1e9:.1f}" for n in numbers)
+        elsewhere = f", {device} of it on the GPU" if device_bytes else ""
+        # What can be saved on the context must be worth the advice.
+        is_hopeless = needed_bytes - kv_bytes > available_bytes
+        fixes = [] if is_hopeless else ["a smaller context_length"]
+        fixes += [] if is_hopeless or kv_type != "f16" else ["kv_type 'q8_0'"]
+        fixes.append("a smaller model")
+        super().__init__(
+            f"{model or 'the model'} needs {needed} GB of memory (weights {weights}, KV {kv}, "
+            f"working memory {compute}{elsewhere}) and {available} GB are free; "
+            f"choose {', '.join(fixes[:-1])}{' or ' if fixes[:-1] else ''}{fixes[-1]}",
+            model=model,
+        )
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
+        self.weights_bytes = weights_bytes
+        self.kv_bytes = kv_bytes
+        self.compute_bytes = compute_bytes
+        self.device_bytes = device_bytes
+        self.kv_type = kv_type
 
 
 class ModelServerError(ModelError):

@@ -73,12 +73,13 @@ class CompilerPlanner:
 
     def messages(self, context: PlanContext) -> list[Message]:
         """The prompt for ``context``: what differs from request to request comes last."""
-        system = Message("system", self._instructions(has_clock=context.now is not None))
+        system = Message.instructions(self._instructions(has_clock=context.now is not None))
         request = plan_request(context)
         if self._examples:
             return [system, Message("user", request)]
         turns = general_turns(as_json=self._as_json)
-        return [system, *turns, Message("user", f"{tools_offered(self._toolbox)}\n\n{request}")]
+        tools = f"{tools_offered(self._toolbox)}\n\n"
+        return [system, *turns, Message("user", tools + request, static_chars=len(tools))]
 
     def grammar(self, context: PlanContext) -> Grammar | None:
         """The grammar for ``context``; ``None`` if the model enforces none.

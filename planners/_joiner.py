@@ -45,7 +45,7 @@ class ModelJoiner:
             return
         may_replan = context.rounds_left > 0
         messages = [
-            Message("system", join_instructions(may_replan=may_replan)),
+            Message.instructions(join_instructions(may_replan=may_replan)),
             Message("user", join_request(context)),
         ]
         enforced = may_replan and self._model.grammar_kind in ("lark", "gbnf")

@@ -59,7 +59,7 @@ class NativePlanner:
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far, with calls and results as the model's convention has them."""
         request = f"{describe_now(context.now)}{context.query}"
-        turns = [Message("system", native_instructions()), Message("user", request)]
+        turns = [Message.instructions(native_instructions()), Message("user", request)]
         names = {own: name for name, own in self._names.items()}
         outcomes = {o.task.id: o for o in context.outcomes}
         for plan in context.plans:

@@ -45,7 +45,7 @@ class ReactPlanner:
         """The conversation so far: each call as the assistant's turn, its result as the user's."""
         request = f"{describe_now(context.now)}Request: {context.query}"
         turns = [
-            Message("system", step_instructions(self._toolbox, has_clock=context.now is not None)),
+            Message.instructions(step_instructions(self._toolbox, has_clock=context.now is not None)),
             Message("user", request),
         ]
         for outcome in context.outcomes:
