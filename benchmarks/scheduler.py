@@ -461,9 +461,9 @@ def _over_critical_path(
     depth = statistics.median(len(graph.levels) for graph in family)
     name = f"{max(family[0].seconds) * _MS:.0f} ms, {family[0].shape}, {depth:.0f} deep"
     for what, found in ratios.items():
-        is_named = what == "fetcher / critical path" and family[0].shape == "random"
-        has_goal = is_named or (loop is IdleMachineLoop and what.startswith("fetcher"))
-        goal = 1.02 if has_goal else None
+        is_named = what == "fetcher / critical path"
+        is_exact = loop is IdleMachineLoop and what.startswith("fetcher")
+        goal = 1.02 if family[0].shape == "random" and (is_named or is_exact) else None
         yield Row(group, f"{name}: {what}, median of {len(family)}", statistics.median(found), "x", goal)
         if what == "fetcher / (depth x call)":
             yield Row(group, f"{name}: {what}, worst of {len(family)}", max(found), "x")
