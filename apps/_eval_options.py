@@ -15,7 +15,6 @@ import typer
 from plait.apps._setup import ModelOptions
 from plait.errors import ConfigurationError
 from plait.models import DEFAULT_MODEL
-from plait.orchestrator import PLANNERS
 
 Categories = Annotated[
     list[str] | None, typer.Option("--category", help="Only these categories; several times, or with commas.")
@@ -86,6 +85,8 @@ class SharedOptions:
         Raises:
             ConfigurationError: there is no such planner.
         """
+        from plait.orchestrator import PLANNERS
+
         chosen = tuple(split(self.planner)) or ("compiler",)
         for planner in chosen:
             if planner not in PLANNERS:
