@@ -27,6 +27,7 @@ from plait.errors import ModelError, ModelServerError, PlaitError, PlanError, Ru
 from plait.models import ChatModel
 from plait.orchestrator import Agent, Run, call_tool
 from plait.planners import CompilerPlanner, NativePlanner, Plan, PlanContext, ReactPlanner, json_value
+from plait.planners._prompts import join_instructions
 from plait.tools import Toolbox
 
 _MAX_MODEL_FAILURES = 5
@@ -73,6 +74,8 @@ class Trial:
         told = hashlib.sha256()
         for prompt in filter(None, first.values()):
             told.update(json.dumps(prompt, sort_keys=True).encode())
+        if self.execute or self.benchmark.real_tools:  # what the joiner is told decides answers
+            told.update(join_instructions(may_replan=True).encode())
         return told.hexdigest()
 
     @property

@@ -307,7 +307,9 @@ async def test_the_hash_of_the_prompts_says_whether_the_model_is_told_the_same(
     same = digest(trial())
     assert digest(trial()) == same
     assert digest(trial(name="other", golds=["x"], fingerprint="2")) == same
-    assert digest(replace(trial(), execute=True, tool_latency_s=1.0)) == same
+    executed = digest(replace(trial(), execute=True, tool_latency_s=1.0))
+    assert executed != same  # it is told how to answer, too
+    assert digest(replace(trial(), execute=True, tool_latency_s=2.0)) == executed
     assert digest(trial(queries=["q", "second of the category"])) == same
     assert digest(trial(queries=["another"])) != same
     assert digest(trial(tools=[find])) != same
