@@ -9,6 +9,8 @@ from plait.models._generation import check_context, estimate_tokens, generate, g
 from plait.models._openai import AnswerReader, Server, grammar_fields, request_fields
 from plait.models._probe import check_kind, probe
 from plait.models._refusals import RequestContext
+from plait.models._server_facts import ServerFacts
+from plait.models._server_options import ServerOptions
 from plait.models._sse import SSEDecoder
 from plait.models._transport import Transport, api_url, connection_error, read_body
 from plait.models._types import Generation, Grammar, GrammarKind, Message
@@ -83,10 +85,8 @@ class HTTPModel:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._name = model
-        self._server: Server = server
-        self._context_length = context_length
-        self._grammar_kind = check_kind(grammar, server)
         self._extra_body = dict(extra_body or {})
+        self._is_probed = False
         self._transport = Transport(
             client=client,
             url=api_url(base_url),
@@ -96,6 +96,7 @@ class HTTPModel:
             retries=retries,
             sleep=sleep,
         )
+        self._use(ServerFacts(server, check_kind(grammar, server), context_length))
 
     @classmethod
     async def connect(
@@ -110,25 +111,32 @@ class HTTPModel:
     ) -> Self:
         """A model whose server was asked for what is not given: its dialect, grammars, context length.
 
-        A server that is none of those known by name is taken to enforce JSON schemas, as OpenAI and LM
-        Studio do; give ``grammar=None`` for one that does not.
+        llama-server and vLLM are also asked what they offer, see :meth:`facts`. A server that is none of
+        those known by name is taken to enforce JSON schemas, as OpenAI and LM Studio do; give
+        ``grammar=None`` for one that does not.
 
         Raises:
-            ModelServerError: the server cannot be reached, or failed.
+            ModelServerError: the server cannot be reached, or failed, and something had to be asked.
             ConfigurationError: the server does not take such grammars.
         """
         connected = cls(model, base_url=base_url, **options)
         try:
-            facts = await probe(
-                connected._transport, model, server=server, grammar=grammar, context_length=context_length
-            )
+            await connected._probe(server, grammar, context_length)
         except BaseException:
             await connected.aclose()
             raise
-        connected._server = facts.server
-        connected._grammar_kind = facts.grammar_kind
-        connected._context_length = facts.context_length
         return connected
+
+    async def facts(self) -> ServerFacts:
+        """What the server is and offers; it is asked if :meth:`connect` did not, and once.
+
+        Raises:
+            ModelServerError: the server cannot be reached, or failed, and something had to be asked.
+            ConfigurationError: the server does not take such grammars.
+        """
+        if not self._is_probed:
+            await self._probe(self.server, self.grammar_kind, self._facts.context_length)
+        return self._facts
 
     @property
     def name(self) -> str:
@@ -138,20 +146,24 @@ class HTTPModel:
     @property
     def server(self) -> Server:
         """Whose dialect the server speaks."""
-        return self._server
+        return self._facts.server
 
     @property
     def context_length(self) -> int:
         """Tokens that prompt and answer may have together; 8192 if that is not known."""
-        return _ASSUMED_CONTEXT_LENGTH if self._context_length is None else self._context_length
+        return self._facts.context_length or _ASSUMED_CONTEXT_LENGTH
 
     @property
     def grammar_kind(self) -> GrammarKind | None:
         """The form in which grammars are sent and enforced."""
-        return self._grammar_kind
+        return self._facts.grammar_kind
 
     def count_tokens(self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()) -> int:
-        """An estimate on the high side: a token for every three bytes and eight for every message."""
+        """An estimate on the high side: a token for every three bytes and eight for every message.
+
+        Only asking the server is exact, and this method cannot wait; :meth:`stream` asks before it refuses
+        a prompt.
+        """
         return estimate_tokens(messages, tools)
 
     def stream(
@@ -168,7 +180,8 @@ class HTTPModel:
         """Answer ``messages``; leaving early, or being cancelled, closes the connection at once.
 
         Raises (on iteration):
-            ContextLengthError: by the estimate, or by the server, prompt and answer do not fit.
+            ContextLengthError: prompt and answer do not fit: as the server counts them (llama-server and
+                vLLM are asked if the estimate is too large), by the estimate, or as the server refuses them.
             GrammarError: the server refuses the grammar, or takes none of its forms.
             ModelServerError: the server cannot be reached, refused or failed; ``status`` is HTTP's.
         """
@@ -181,33 +194,72 @@ class HTTPModel:
             temperature=temperature,
             tools=tools,
         )
-        n_prompt = self.count_tokens(messages, tools=tools)
-        return generate(lambda generation: self._answer(generation, fields, grammar, n_prompt))
+        return generate(lambda generation: self._answer(generation, fields, messages, grammar))
 
     async def aclose(self) -> None:
         """Close the connections, unless the client was given."""
         await self._transport.aclose()
 
-    async def _answer(
-        self, generation: Generation, fields: dict[str, Any], grammar: Grammar | None, n_prompt: int
-    ) -> AsyncGenerator[str, None]:
-        max_tokens = fields.get("max_tokens")
-        if self._context_length is not None:
-            check_context(n_prompt, max_tokens, self._context_length, model=self._name)
-        form = grammar_form(grammar, self._grammar_kind, model=self._name)
-        if form is not None and self._grammar_kind is not None:
-            fields = fields | grammar_fields(self._server, self._grammar_kind, form)
-        body = {name: value for name, value in (fields | self._extra_body).items() if value is not None}
+    def _use(self, facts: ServerFacts) -> None:
+        self._facts = facts
+        self._options = ServerOptions(
+            self._transport, self._name, facts, pins_slots="id_slot" not in self._extra_body
+        )
 
+    async def _probe(
+        self,
+        server: Server | Literal["auto"],
+        grammar: GrammarKind | Literal["auto"] | None,
+        context_length: int | None,
+    ) -> None:
+        self._use(
+            await probe(
+                self._transport, self._name, server=server, grammar=grammar, context_length=context_length
+            )
+        )
+        self._is_probed = True
+
+    async def _answer(
+        self,
+        generation: Generation,
+        fields: dict[str, Any],
+        messages: Sequence[Message],
+        grammar: Grammar | None,
+    ) -> AsyncGenerator[str, None]:
+        facts, options = self._facts, self._options
+        max_tokens = fields.get("max_tokens")
+        await self._check_context(messages, fields)
+        form = grammar_form(grammar, facts.grammar_kind, model=self._name)
+        if form is not None and facts.grammar_kind is not None:
+            fields = fields | grammar_fields(
+                facts.server, facts.grammar_kind, form, field=facts.grammar_field
+            )
         url = f"{self._transport.url}/chat/completions"
         context = RequestContext(self._name, url, max_tokens, has_grammar=form is not None)
-        response = await self._transport.send(context, "POST", json=body)
-        try:
-            async with aclosing(_read(response, AnswerReader(generation, context), context)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        finally:
-            await response.aclose()
+        async with options.fields(messages) as offered:
+            body = _without_none(fields | offered | self._extra_body)
+            response = await self._transport.send(context, "POST", json=body)
+            try:
+                async with aclosing(_read(response, AnswerReader(generation, context), context)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            finally:
+                await response.aclose()
+
+    async def _check_context(self, messages: Sequence[Message], fields: Mapping[str, Any]) -> None:
+        """Refuse a request that does not fit, by the server's own count where the estimate says so."""
+        context_length, max_tokens = self._facts.context_length, fields.get("max_tokens")
+        if context_length is None:
+            return
+        tools = fields.get("tools", ())
+        n_prompt = self.count_tokens(messages, tools=tools)
+        if n_prompt + (1 if max_tokens is None else max_tokens) > context_length:
+            n_prompt = await self._options.count_tokens(fields["messages"], tools) or n_prompt
+        check_context(n_prompt, max_tokens, context_length, model=self._name)
+
+
+def _without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 async def _read(

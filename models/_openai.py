@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from plait.errors import ModelServerError
+from plait.models._chunks import Choice, Chunk, Delta, Measured, ToolCallDelta
 from plait.models._generation import to_json
 from plait.models._refusals import N_QUOTED, RequestContext, status_in
 from plait.models._types import FinishReason, Generation, GrammarKind, Message, ToolCall
@@ -49,13 +50,22 @@ def message_fields(message: Message) -> dict[str, Any]:
     return fields
 
 
-def grammar_fields(server: Server, kind: GrammarKind, form: str | Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a request that make ``server`` enforce a grammar given as ``form``."""
+def grammar_fields(
+    server: Server,
+    kind: GrammarKind,
+    form: str | Mapping[str, Any],
+    *,
+    field: Literal["guided_grammar", "structured_outputs"] = "structured_outputs",
+) -> dict[str, Any]:
+    """The fields of a request that make ``server`` enforce a grammar given as ``form``.
+
+    ``field`` is vLLM's for a GBNF or Lark grammar.
+    """
     if kind == "json_schema":
         schema = {"name": "plan", "schema": form, "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
     if server == "vllm":
-        return {"structured_outputs": {"grammar": form}}
+        return {field: form if field == "guided_grammar" else {"grammar": form}}
     if kind == "lark" and not str(form).startswith("%llguidance"):
         form = f"%llguidance {{}}\n{form}"
     return {"grammar": form}
@@ -86,57 +96,6 @@ def request_fields(
     return {name: value for name, value in fields.items() if value is not None}
 
 
-class _PromptDetails(BaseModel):
-    cached_tokens: int | None = None
-
-
-class _CompletionDetails(BaseModel):
-    accepted_prediction_tokens: int | None = None
-    rejected_prediction_tokens: int | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
-class _Timings(BaseModel):
-    """What llama-server adds of its own."""
-
-    draft_n: int | None = None
-    draft_n_accepted: int | None = None
-
-
-class _FunctionDelta(BaseModel):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCallDelta(BaseModel):
-    index: int | None = None
-    id: str | None = None
-    function: _FunctionDelta = Field(default_factory=_FunctionDelta)
-
-
-class _Delta(BaseModel):
-    content: str | None = None
-    tool_calls: list[_ToolCallDelta] | None = None
-
-
-class _Choice(BaseModel):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-
-
-class _Chunk(BaseModel):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    timings: _Timings | None = None
-    error: Any = None
-
-
 @dataclass
 class _PartialCall:
     id: str
@@ -158,6 +117,7 @@ class AnswerReader:
         self._calls: list[_PartialCall] = []
         self._open_calls: dict[int | None, _PartialCall] = {}
         self._finish_reason: FinishReason | None = None
+        self._measured = Measured()
         self._is_done = False
 
     def read(self, data: str) -> str:
@@ -173,11 +133,7 @@ class AnswerReader:
         chunk = self._parse(data)
         if chunk.error:
             raise self._request.refused(status_in(chunk.error), data)
-        if chunk.usage is not None:
-            self._count(chunk.usage)
-        if chunk.timings is not None and chunk.timings.draft_n:
-            self._generation.usage.draft_tokens = chunk.timings.draft_n
-            self._generation.usage.accepted_tokens = chunk.timings.draft_n_accepted or 0
+        self._measured.take(chunk)
         return "".join(self._take(choice) for choice in chunk.choices)
 
     def finish(self) -> None:
@@ -190,6 +146,7 @@ class AnswerReader:
             raise self._request.failed(
                 "closed the connection in the middle of the answer; see the server's log for the cause"
             )
+        self._measured.fill(self._generation.usage)
         reason = self._finish_reason or "stop"
         self._generation.tool_calls.extend(self._tool_call(call, reason) for call in self._calls)
         self._generation.finish_reason = reason
@@ -199,28 +156,17 @@ class AnswerReader:
         """Whether the server said that nothing more comes."""
         return self._is_done
 
-    def _parse(self, data: str) -> _Chunk:
+    def _parse(self, data: str) -> Chunk:
         try:
-            return _Chunk.model_validate_json(data)
+            return Chunk.model_validate_json(data)
         except ValidationError as error:
             raise self._request.failed(
                 f"sent {data[:N_QUOTED]!r}, which is no chunk of a chat completion; "
                 "check that base_url is that of an OpenAI-compatible API"
             ) from error
 
-    def _count(self, counted: _Usage) -> None:
-        usage = self._generation.usage
-        usage.prompt_tokens = counted.prompt_tokens or 0
-        usage.completion_tokens = counted.completion_tokens or 0
-        if counted.prompt_tokens_details is not None:
-            usage.cached_tokens = counted.prompt_tokens_details.cached_tokens or 0
-        details = counted.completion_tokens_details
-        if details is not None and details.accepted_prediction_tokens:
-            usage.accepted_tokens = details.accepted_prediction_tokens
-            usage.draft_tokens = usage.accepted_tokens + (details.rejected_prediction_tokens or 0)
-
-    def _take(self, choice: _Choice) -> str:
-        delta = choice.delta or _Delta()
+    def _take(self, choice: Choice) -> str:
+        delta = choice.delta or Delta()
         for call in delta.tool_calls or ():
             self._take_call(call)
         if choice.finish_reason in _FAILED:
@@ -232,7 +178,7 @@ class AnswerReader:
             self._finish_reason = "length" if choice.finish_reason in _CUT_SHORT else "stop"
         return delta.content or ""
 
-    def _take_call(self, delta: _ToolCallDelta) -> None:
+    def _take_call(self, delta: ToolCallDelta) -> None:
         call = self._open_calls.get(delta.index)
         # Some servers give every call the index 0, or none, and a new id.
         if call is None or (delta.id and delta.id != call.id):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import itertools
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -55,6 +57,11 @@ class Transport:
         self._owns_client = client is None
         self._client = client or _new_client(url, timeout_s, connect_timeout_s)
 
+    @property
+    def root(self) -> str:
+        """The address without ``/v1``, under which servers keep what is not OpenAI's."""
+        return self.url.removesuffix("/v1")
+
     async def aclose(self) -> None:
         """Close the connections, unless the client was given."""
         if self._owns_client:
@@ -90,12 +97,29 @@ class Transport:
             if error.status in _ABSENT_STATUSES:
                 return {}
             raise
-        await read_body(response, context)
+        return read_json(await read_body(response, context))
+
+    async def ask(
+        self, context: RequestContext, method: str = "GET", *, timeout_s: float, **content: Any
+    ) -> str | None:
+        """The answer to a question that the server need not answer, ``None`` if it does not.
+
+        It is asked once. No refusal, failure or delay is an error: what was asked for is then left out.
+
+        Args:
+            context: what is asked; its ``url`` is where.
+            method: the HTTP method.
+            timeout_s: seconds until the whole answer must be there.
+            content: the request's, as httpx takes it.
+        """
+        if self._client.is_closed:
+            return None
         try:
-            fields = response.json()
-        except ValueError:
-            return {}
-        return fields if isinstance(fields, dict) else {}
+            async with asyncio.timeout(timeout_s):
+                outcome = await self._attempt(context, method, content)
+                return None if isinstance(outcome, _Failure) else await read_body(outcome, context)
+        except (ModelServerError, TimeoutError):
+            return None
 
     async def _attempt(
         self, context: RequestContext, method: str, content: Mapping[str, Any]
@@ -144,6 +168,15 @@ async def read_body(response: httpx.Response, context: RequestContext) -> str:
     finally:
         await response.aclose()
     return response.text
+
+
+def read_json(body: str) -> dict[str, Any]:
+    """The JSON object that ``body`` is; empty if it is none."""
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def connection_error(context: RequestContext, cause: httpx.RequestError) -> ModelServerError:

@@ -602,7 +602,8 @@ def test_tokens_are_not_estimated_too_low() -> None:
 LLAMA_SERVER = {"/props": {"default_generation_settings": {"n_ctx": 16384}, "model_path": "/m.gguf"}}
 VLLM_MODELS = {"data": [{"id": "m", "owned_by": "vllm", "max_model_len": 32768}]}
 VLLM = {"/v1/models": VLLM_MODELS, "/version": {"version": "0.12.0"}}
-OLD_VLLM = {"/v1/models": VLLM_MODELS, "/version": {"version": "0.10.1.1"}}
+GUIDED_VLLM = {"/v1/models": VLLM_MODELS, "/version": {"version": "0.10.1.1"}}
+OLD_VLLM = {"/v1/models": VLLM_MODELS, "/version": {"version": "0.8.5"}}
 OLLAMA = {
     "/v1/models": {"data": [{"id": "m:latest", "owned_by": "library"}]},
     "/api/version": {"version": "0.12.3"},
@@ -635,6 +636,7 @@ def connected(open_server):
     [
         (LLAMA_SERVER, "llama-server", "gbnf", 16384),
         (VLLM, "vllm", "gbnf", 32768),
+        (GUIDED_VLLM, "vllm", "gbnf", 32768),
         (OLD_VLLM, "vllm", "json_schema", 32768),
         (OLLAMA, "ollama", "json_schema", 8000),
         ({"/api/version": {"version": "0.5.0"}}, "ollama", "json_schema", 4096),
@@ -647,9 +649,27 @@ async def test_connect_finds_out_what_the_server_is(connected, answers, server, 
     assert (model.server, model.grammar_kind, model.context_length) == (server, kind, context_length)
 
 
-async def test_connect_asks_nothing_that_it_was_told(connected) -> None:
+async def test_connect_believes_what_it_is_told(connected) -> None:
     model, paths = await connected(LLAMA_SERVER, server="llama-server", context_length=100, grammar=None)
-    assert (paths, model.grammar_kind, model.context_length) == ([], None, 100)
+    assert paths == ["/props", "/slots"]
+    assert (model.grammar_kind, model.context_length) == (None, 100)
+
+
+async def test_a_plain_server_is_asked_nothing_that_was_told(connected) -> None:
+    model, paths = await connected({}, server="openai", grammar="json_schema")
+    assert (paths, model.grammar_kind) == ([], "json_schema")
+
+
+async def test_connect_needs_no_server_if_all_is_told() -> None:
+    options = {"server": "llama-server", "context_length": 100, "grammar": "gbnf", "sleep": Waits()}
+    model = await HTTPModel.connect("m", base_url="http://127.0.0.1:9", **options)  # type: ignore[arg-type]
+    assert (model.server, model.context_length) == ("llama-server", 100)
+    await model.aclose()
+
+
+async def test_connect_refuses_a_server_that_it_does_not_know(connected) -> None:
+    with pytest.raises(ConfigurationError, match="'llamafile'; choose one of llama-server"):
+        await connected({}, server="llamafile")
 
 
 async def test_ollamas_cloud_is_not_trusted_with_a_schema(connected) -> None:
@@ -660,7 +680,7 @@ async def test_ollamas_cloud_is_not_trusted_with_a_schema(connected) -> None:
 async def test_connect_refuses_a_grammar_that_the_server_would_not_enforce(connected) -> None:
     with pytest.raises(ConfigurationError, match="'ollama' takes json_schema"):
         await connected(OLLAMA, grammar="gbnf")
-    with pytest.raises(ConfigurationError, match=r"vLLM 0\.10\.1\.1 .*would ignore a grammar given as lark"):
+    with pytest.raises(ConfigurationError, match=r"vLLM 0\.8\.5 .*would ignore a grammar given as lark"):
         await connected(OLD_VLLM, grammar="lark")
 
 
