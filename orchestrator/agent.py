@@ -38,6 +38,7 @@ from plait.planners import (
     Answer,
     AnswerText,
     CompilerPlanner,
+    DialectName,
     Joiner,
     ModelJoiner,
     NativePlanner,
@@ -60,7 +61,7 @@ PlannerFactory = Callable[[ChatModel, Toolbox], Planner]
 Emit = Callable[[Event], None]
 _FINAL = (AmbiguousError, ApprovalError, DependencyError)
 """What no other plan can mend: the user has to speak, or it follows from another failure."""
-PLANNERS = ("compiler", "native", "react")
+PLANNERS = ("compact", "compiler", "native", "react")
 
 
 class Agent:
@@ -69,7 +70,8 @@ class Agent:
     Args:
         model: a chat model, the name of one in the catalog, or the path of a GGUF file.
         tools: tools, functions or LangChain tools.
-        planner: ``"compiler"`` (one call writes the whole graph), ``"react"`` or ``"native"``
+        planner: ``"compiler"`` (one call writes the whole graph), ``"compact"`` (the same in fewer
+            tokens), ``"react"`` or ``"native"``
             (baselines), or a function of model and toolbox that makes a planner.
         joiner: decides on answers; the default asks the model where results are no answer yet.
         examples: worked examples for the compiler's prompt.
@@ -366,4 +368,5 @@ def _make_planner(
         return ReactPlanner(model, toolbox)
     if planner == "native":
         return NativePlanner(model, toolbox)
-    return CompilerPlanner(model, toolbox, examples=examples, max_replans=max_replans)
+    dialect: DialectName = "compact" if planner == "compact" else "keyword"
+    return CompilerPlanner(model, toolbox, examples=examples, max_replans=max_replans, dialect=dialect)

@@ -14,6 +14,7 @@ from plait.planners._context import (
     Status,
     TaskOutcome,
 )
+from plait.planners._dialects import DialectName, argument_names, print_plan
 from plait.planners._grammar import plan_grammar, step_grammar
 from plait.planners._joiner import ModelJoiner
 from plait.planners._native import NativePlanner
@@ -36,6 +37,7 @@ __all__ = [
     "Answer",
     "AnswerText",
     "CompilerPlanner",
+    "DialectName",
     "JSONPlanParser",
     "Joiner",
     "JoinerStep",
@@ -56,10 +58,12 @@ __all__ = [
     "TaskOutcome",
     "Template",
     "Value",
+    "argument_names",
     "json_value",
     "make_text",
     "parse_plan",
     "plan_grammar",
+    "print_plan",
     "print_value",
     "references",
     "step_grammar",

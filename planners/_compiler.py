@@ -12,6 +12,14 @@ from functools import cached_property
 from plait.errors import PlanError
 from plait.models import ChatModel, Grammar, Message
 from plait.planners._context import PlanContext, PlannerStep, PlanText
+from plait.planners._dialects import (
+    KEYWORD,
+    Dialect,
+    DialectName,
+    PlanPrinter,
+    argument_names,
+    dialect_of,
+)
 from plait.planners._grammar import plan_grammar
 from plait.planners._parser import JSONPlanParser, PlanParser
 from plait.planners._prompts import (
@@ -23,7 +31,7 @@ from plait.planners._prompts import (
     plan_rules,
     tools_offered,
 )
-from plait.tools import Toolbox
+from plait.tools import Tool, Toolbox
 
 
 class CompilerPlanner:
@@ -36,6 +44,11 @@ class CompilerPlanner:
             is left, general ones that bring their own tools show what a plan is.
         max_replans: how many further plans a run may have.
         max_tokens: length of one plan.
+        dialect: how plans are written in prompts, grammar and answers; "compact" takes fewer tokens. Models
+            that take only JSON schema write JSON in either.
+
+    Raises:
+        ConfigurationError: there is no such dialect.
     """
 
     answers = False
@@ -48,24 +61,40 @@ class CompilerPlanner:
         examples: Sequence[PlanExample] = (),
         max_replans: int = 2,
         max_tokens: int = 1024,
+        dialect: DialectName = "keyword",
     ) -> None:
         self._model = model
         self._toolbox = toolbox
         self._examples = check_examples(examples, toolbox)
         self._max_tokens = max_tokens
+        self._chosen = dialect_of(dialect)
         self.max_rounds = 1 + max_replans
 
     def _instructions(self, *, has_clock: bool) -> str:
         """The beginning of the prompt: the same bytes for every request."""
         if self._examples:
             return plan_instructions(
-                self._toolbox, self._examples, as_json=self._as_json, has_clock=has_clock
+                self._tools,
+                self._examples,
+                as_json=self._as_json,
+                has_clock=has_clock,
+                dialect=self._dialect,
             )
-        return plan_rules(as_json=self._as_json, has_clock=has_clock)
+        return plan_rules(as_json=self._as_json, has_clock=has_clock, dialect=self._dialect)
 
     @cached_property
     def _first_grammar(self) -> Grammar:
-        return plan_grammar(self._toolbox)
+        return plan_grammar(self._toolbox, dialect=self._chosen.name)
+
+    @property
+    def _dialect(self) -> Dialect:
+        """The chosen one; what accompanies the JSON form has always been in the one with keywords."""
+        return KEYWORD if self._as_json else self._chosen
+
+    @property
+    def _tools(self) -> list[Tool]:
+        """The tools as the prompt offers them."""
+        return self._dialect.arrange(self._toolbox)
 
     @property
     def _as_json(self) -> bool:
@@ -74,11 +103,11 @@ class CompilerPlanner:
     def messages(self, context: PlanContext) -> list[Message]:
         """The prompt for ``context``: what differs from request to request comes last."""
         system = Message.instructions(self._instructions(has_clock=context.now is not None))
-        request = plan_request(context)
+        request = plan_request(context, PlanPrinter.of(self._dialect, self._toolbox).task)
         if self._examples:
             return [system, Message("user", request)]
-        turns = general_turns(as_json=self._as_json)
-        tools = f"{tools_offered(self._toolbox)}\n\n"
+        turns = general_turns(as_json=self._as_json, dialect=self._dialect)
+        tools = f"{tools_offered(self._tools)}\n\n"
         return [system, *turns, Message("user", tools + request, static_chars=len(tools))]
 
     def grammar(self, context: PlanContext) -> Grammar | None:
@@ -92,7 +121,9 @@ class CompilerPlanner:
         if not context.outcomes:
             return self._first_grammar
         failed = {o.task.id for o in context.outcomes if not o.ok}
-        return plan_grammar(self._toolbox, first=context.next_number, unavailable=failed)
+        return plan_grammar(
+            self._toolbox, first=context.next_number, unavailable=failed, dialect=self._chosen.name
+        )
 
     async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
         """Tasks in the order in which the model writes them, each as soon as it is complete."""
@@ -117,5 +148,5 @@ class CompilerPlanner:
         earlier = [o.task.id for o in context.outcomes if o.ok]
         if self._as_json:
             return JSONPlanParser(first=context.next_number, earlier=earlier)
-        signatures = {tool.name: [f.name for f in tool.arguments.fields] for tool in self._toolbox}
+        signatures = argument_names(self._toolbox, dialect=self._chosen.name)
         return PlanParser(signatures, first=context.next_number, earlier=earlier)

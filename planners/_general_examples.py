@@ -8,7 +8,8 @@ that nobody takes its tools for the offered ones.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,9 @@ class GeneralExample:
     """As the prompt describes them."""
     query: str
     plan: str
-    """In the plan language."""
+    """In the plan language, with keywords."""
+    required: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Arguments that the tools which the plan calls must have, in order."""
 
 
 GENERAL_EXAMPLES = (
@@ -36,6 +39,7 @@ GENERAL_EXAMPLES = (
 3. city.population(city="Faro")
 4. book_table(restaurant="Cantina", guests=2, time="20:00")
 5. join()""",
+        {"city.population": ("city",), "book_table": ("restaurant", "guests")},
     ),
     GeneralExample(
         "- body_mass_index(height_cm: float, weight_kg: float): Compute the body mass index.",
@@ -51,6 +55,7 @@ GENERAL_EXAMPLES = (
         """\
 1. currency.convert(amount=250, source="EUR", target="JPY")
 2. join()""",
+        {"currency.convert": ("amount", "source", "target")},
     ),
     GeneralExample(
         """\
@@ -69,6 +74,7 @@ GENERAL_EXAMPLES = (
 1. find_recipe(dish="lasagna", servings=6)
 2. shopping_list(recipe=$1)
 3. join()""",
+        {"find_recipe": ("dish",), "shopping_list": ("recipe",)},
     ),
     GeneralExample(
         "- museum.hours(museum: str): The opening hours of a museum.",

@@ -2,7 +2,7 @@
 
 It allows only the toolbox's tools, only their arguments with their types and enumerations, required
 ones always there, in the order of the signature, and only references to earlier tasks. The language is
-the canonical form that :class:`~plait.planners.Plan` prints.
+the one form of a dialect that :func:`~plait.planners.print_plan` prints.
 
 Three forms of one language: llguidance's Lark, in which a rule carries the number of its task as a
 parameter, so that the size does not grow with the number of tasks; GBNF, which has no parameters, so
@@ -17,8 +17,10 @@ from collections.abc import Iterable, Set
 
 from plait.errors import GrammarError
 from plait.models import Grammar
+from plait.planners._dialects import KEYWORD, DialectName, dialect_of
+from plait.planners._gbnf_grammar import GBNFWriter
+from plait.planners._lark_grammar import LarkWriter
 from plait.planners._schema_grammar import SchemaWriter
-from plait.planners._text_grammar import GBNFWriter, LarkWriter
 from plait.tools import Tool
 
 MAX_TASKS = 24
@@ -26,7 +28,12 @@ MAX_TASKS = 24
 
 
 def plan_grammar(
-    tools: Iterable[Tool], *, first: int = 1, unavailable: Set[int] = frozenset(), max_tasks: int = MAX_TASKS
+    tools: Iterable[Tool],
+    *,
+    first: int = 1,
+    unavailable: Set[int] = frozenset(),
+    max_tasks: int = MAX_TASKS,
+    dialect: DialectName = "keyword",
 ) -> Grammar:
     """The grammar of plans over ``tools``, in all its forms.
 
@@ -36,16 +43,21 @@ def plan_grammar(
         unavailable: numbers below ``first`` that may not be referred to, because those tasks failed.
         max_tasks: tasks that the plan may have at most.
 
+        dialect: how the text is written; the JSON form has none.
+
     Raises:
+        ConfigurationError: there is no such dialect.
         GrammarError: there is no tool or no room for a task, or a tool's name or types cannot be written.
     """
+    written = dialect_of(dialect)
     offered = _offered(tools)
     if max_tasks < 1:
         raise GrammarError(f"a plan needs room for at least one task, not {max_tasks}")
     numbers = range(first, first + max_tasks)
+    arranged = written.arrange(offered)
     return Grammar(
-        lark=LarkWriter(offered, numbers, unavailable).write(),
-        gbnf=GBNFWriter(offered, numbers, unavailable).write(),
+        lark=LarkWriter(arranged, numbers, unavailable, written).write(),
+        gbnf=GBNFWriter(arranged, numbers, unavailable, written).write(),
         json_schema=SchemaWriter(offered, numbers, unavailable).write(),
     )
 
@@ -59,8 +71,8 @@ def step_grammar(tools: Iterable[Tool], *, number: int, unavailable: Set[int] = 
     offered = _offered(tools)
     numbers = range(number, number + 1)
     return Grammar(
-        lark=LarkWriter(offered, numbers, unavailable).write_step(),
-        gbnf=GBNFWriter(offered, numbers, unavailable).write_step(),
+        lark=LarkWriter(offered, numbers, unavailable, KEYWORD).write_step(),
+        gbnf=GBNFWriter(offered, numbers, unavailable, KEYWORD).write_step(),
     )
 
 

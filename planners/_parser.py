@@ -18,10 +18,11 @@ from plait.planners._scanner import MAX_CHARS, MAX_TASKS, BracketScanner, Malfor
 
 __all__ = ["JSONPlanParser", "PlanParser", "parse_plan"]
 
-_NUMBER = re.compile(r"([0-9]+)\s*(\.\s*)?")
+_NUMBER = re.compile(r"([0-9]+)(\.\s*|\s+\.\s+|\s+)?")
 _TOOL = re.compile(r"([^\s()]+)\s*")
-_JOIN = re.compile(r"(?:[0-9]+\s*\.\s*)?join\s*")
+_JOIN = re.compile(r"(?:[0-9]+(?:\s*\.\s*|\s+))?join\s*")
 _NUMBERED = re.compile(r"[0-9]+\s*[.):]")
+_NUMBERED_CALL = re.compile(r"[0-9]+\s+[^\s()]+")  # in the compact dialect; in prose, too
 _CALLED = re.compile(r"\w$")  # prose has a space before its parentheses
 _REMARKS = ("#", "```", "<", "Thought")
 _EXPECTED = "expected a call such as 1. tool(argument=value)"
@@ -63,7 +64,7 @@ class PlanParser(TextParser):
         if self._skips_line:
             self._skips_line = char != "\n"
         elif char == "\n":
-            self._end()
+            self._end_line()
             self._piece = []
         elif self._piece or not char.isspace():
             self._in_head(char)
@@ -79,7 +80,7 @@ class PlanParser(TextParser):
         head = "".join(self._piece[:-1])
         if _JOIN.fullmatch(head):
             self.joined = True
-        elif _NUMBERED.match(head):
+        elif _NUMBERED.match(head) or _NUMBERED_CALL.fullmatch(head):
             self._call = self._begun(head)
         elif head.startswith(_REMARKS) or not (self._n_tasks or _CALLED.search(head)):
             self._piece = []
@@ -106,9 +107,15 @@ class PlanParser(TextParser):
         return self._added(Task(call.number, call.tool, arguments))
 
     def _end(self) -> None:
-        head = "".join(self._piece)
         if self._call is not None:
             raise Malformed("the plan ends in the middle of a task")
+        self._end_line()
+        head = "".join(self._piece)
+        if not self.joined and _NUMBERED_CALL.fullmatch(head):
+            raise Malformed(_EXPECTED)
+
+    def _end_line(self) -> None:
+        head = "".join(self._piece)
         if _JOIN.fullmatch(head):
             self.joined = True
         elif _NUMBERED.match(head) or head.isdecimal():

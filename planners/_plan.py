@@ -147,8 +147,8 @@ def substitute(value: Value, result_of: Callable[[Ref], Any], to_text: Callable[
     return value
 
 
-def print_value(value: Value) -> str:
-    """``value`` as the plan language writes it.
+def print_value(value: Value, *, space: str = " ") -> str:
+    """``value`` as the plan language writes it, with ``space`` after commas and colons.
 
     Raises:
         ValueError: not-a-number has no written form.
@@ -161,9 +161,10 @@ def print_value(value: Value) -> str:
     if isinstance(value, str):
         return f'"{_LONE_DOLLAR.sub(_BACKSLASHED, _print_part(value))}"'
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{print_key(k)}: {print_value(v)}' for k, v in value.items())}}}"
+        entries = (f"{print_key(k)}:{space}{print_value(v, space=space)}" for k, v in value.items())
+        return f"{{{f',{space}'.join(entries)}}}"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(print_value, value))}]"
+        return f"[{f',{space}'.join(print_value(v, space=space) for v in value)}]"
     if isinstance(value, float) and not math.isfinite(value):
         if math.isnan(value):
             raise ValueError("not-a-number cannot be written in a plan")

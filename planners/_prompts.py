@@ -9,16 +9,17 @@ prefill can be reused; the clock and the request come last.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from plait.models import Message
 from plait.planners._context import PlanContext, TaskOutcome
+from plait.planners._dialects import KEYWORD, CallForm, Dialect, PlanPrinter
 from plait.planners._general_examples import GENERAL_EXAMPLES
 from plait.planners._parser import parse_plan
-from plait.planners._plan import Plan, Ref, Template
+from plait.planners._plan import Plan, Ref, Task, Template
 from plait.tools import Tool, to_text
 
 _N_DAYS = 8
@@ -37,10 +38,16 @@ _PLAN_RULES = """\
 You turn a request into a plan: a numbered list of tool calls, one call a line, with join() as the last line.
 
 Rules:
-- Call only the tools below, with their arguments by name. Leave out optional arguments that the request says nothing about.
+- Call only the tools below{arguments} Leave out optional arguments that the request says nothing about.
 - $1 is the result of call 1. Where a call needs the result of an earlier call, write $1, or ${1} inside a longer string; never make up a result.
 - Calls that do not need each other run at the same time; do not make the same call twice.
-{dates}- Do all that the request asks for and nothing else. If no tool can do it, the plan is just: 1. join()"""
+{dates}- Do all that the request asks for and nothing else. If no tool can do it, the plan is just: {end}"""
+
+_ARGUMENTS: Mapping[str, str] = {
+    "keyword": ", with their arguments by name.",
+    "compact": ". Required arguments come first, in the signature's order and without names; optional ones follow by name.",
+}
+"""How each dialect writes arguments; goes on from \"Call only the tools below\"."""
 
 _JSON_RULES = """\
 You turn a request into a plan: a JSON object {"tasks": [{"tool": name, "arguments": {...}}, ...]}, one entry a tool call, in order.
@@ -78,9 +85,13 @@ _REPLAN_RULE = """
 If the results are not enough and other calls could help, write Replan: and what is missing. Otherwise write Answer: and the answer."""
 
 
-def plan_rules(*, as_json: bool, has_clock: bool) -> str:
+def plan_rules(*, as_json: bool, has_clock: bool, dialect: Dialect = KEYWORD) -> str:
     """What a plan is and how to write it; about dates only where the request comes with a clock."""
-    return _with_dates(_JSON_RULES if as_json else _PLAN_RULES, has_clock=has_clock)
+    if as_json:
+        return _with_dates(_JSON_RULES, has_clock=has_clock)
+    rules = _PLAN_RULES.replace("{arguments}", _ARGUMENTS[dialect.name])
+    rules = rules.replace("{end}", PlanPrinter.of(dialect, ()).plan(Plan()))
+    return _with_dates(rules, has_clock=has_clock)
 
 
 def _with_dates(rules: str, *, has_clock: bool) -> str:
@@ -88,23 +99,29 @@ def _with_dates(rules: str, *, has_clock: bool) -> str:
 
 
 def plan_instructions(
-    tools: Iterable[Tool], examples: Sequence[PlanExample], *, as_json: bool = False, has_clock: bool = True
+    tools: Collection[Tool],
+    examples: Sequence[PlanExample],
+    *,
+    as_json: bool = False,
+    has_clock: bool = True,
+    dialect: Dialect = KEYWORD,
 ) -> str:
     """The static part of a planner's prompt: rules, tools in the toolbox's order, worked examples."""
-    write = plan_as_json if as_json else str
-    parts = [plan_rules(as_json=as_json, has_clock=has_clock), tools_offered(tools)]
+    write = plan_as_json if as_json else PlanPrinter.of(dialect, tools).plan
+    parts = [plan_rules(as_json=as_json, has_clock=has_clock, dialect=dialect), tools_offered(tools)]
     parts += [f"Request: {e.query}\nPlan:\n{write(e.plan)}" for e in examples]
     return "\n\n".join(parts)
 
 
-def general_turns(*, as_json: bool) -> list[Message]:
+def general_turns(*, as_json: bool, dialect: Dialect = KEYWORD) -> list[Message]:
     """Worked examples that bring their own tools, each as a turn of its own."""
     turns = []
     for example in GENERAL_EXAMPLES:
-        plan = plan_as_json(Plan(tuple(parse_plan(example.plan)))) if as_json else example.plan
+        plan = Plan(tuple(parse_plan(example.plan)))
+        forms = {name: CallForm(required) for name, required in example.required.items()}
         turns += [
             Message("user", f"Tools:\n{example.tools}\n\nRequest: {example.query}\nPlan:"),
-            Message("assistant", plan),
+            Message("assistant", plan_as_json(plan) if as_json else PlanPrinter(dialect, forms).plan(plan)),
         ]
     return turns
 
@@ -139,23 +156,27 @@ def describe_tools(tools: Iterable[Tool]) -> str:
 
 
 def describe_now(now: datetime | None) -> str:
-    """A line with the clock and the coming days by name, so that small models need no calendar arithmetic.
+    """The day, the coming days by name, so that small models need no calendar arithmetic, and the time.
 
-    Empty where there is no clock.
+    The time comes last, because what is before it need not be computed again on the same day. Empty where
+    there is no clock.
     """
     if now is None:
         return ""
     days = [now + timedelta(days=i) for i in range(_N_DAYS)]
-    names = ["today", "tomorrow", *(f"{day:%A}" for day in days[2:])]
-    coming = ", ".join(f"{name} {day:%Y-%m-%d}" for name, day in zip(names, days, strict=True))
-    return f"Now: {now:%A %Y-%m-%d %H:%M} ({coming})\n"
+    names = ["tomorrow", *(f"{day:%A}" for day in days[2:])]
+    coming = ", ".join(f"{name} {day:%Y-%m-%d}" for name, day in zip(names, days[1:], strict=True))
+    return f"Today: {now:%A %Y-%m-%d} ({coming})\nTime: {now:%H:%M}\n"
 
 
-def plan_request(context: PlanContext) -> str:
-    """The part of a planner's prompt that changes: the clock, what was done, the request."""
+def plan_request(context: PlanContext, write: Callable[[Task], str] = str) -> str:
+    """The part of a planner's prompt that changes: the clock, what was done, the request.
+
+    ``write`` prints the calls that were made.
+    """
     parts = []
     if context.outcomes:
-        parts += [f"Request: {context.query}", "Done so far:\n" + describe_outcomes(context.outcomes)]
+        parts += [f"Request: {context.query}", "Done so far:\n" + describe_outcomes(context.outcomes, write)]
         parts.append(
             f"{context.feedback}\nPlan the calls that are still missing, from call {context.next_number} on: those that failed, "
             "mended (with the name that the error suggests), and what needs them. Results above can be used by their numbers; "
@@ -176,9 +197,9 @@ def join_request(context: PlanContext) -> str:
     return f"{describe_now(context.now)}Results:\n{done}\n\nRequest: {context.query}"
 
 
-def describe_outcomes(outcomes: Iterable[TaskOutcome]) -> str:
+def describe_outcomes(outcomes: Iterable[TaskOutcome], write: Callable[[Task], str] = str) -> str:
     """Each call and what came of it."""
-    return "\n".join(f"{outcome.task}\n-> {describe_outcome(outcome)}" for outcome in outcomes)
+    return "\n".join(f"{write(outcome.task)}\n-> {describe_outcome(outcome)}" for outcome in outcomes)
 
 
 def describe_outcome(outcome: TaskOutcome) -> str:

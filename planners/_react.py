@@ -13,6 +13,7 @@ from contextlib import aclosing
 from plait.errors import PlanError
 from plait.models import ChatModel, Grammar, Message
 from plait.planners._context import Answer, PlanContext, PlannerStep, PlanText
+from plait.planners._dialects import argument_names
 from plait.planners._grammar import step_grammar
 from plait.planners._parser import PlanParser
 from plait.planners._prompts import describe_now, describe_outcome, step_instructions
@@ -64,9 +65,10 @@ class ReactPlanner:
 
     async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
         """One task, or the answer."""
-        signatures = {tool.name: [f.name for f in tool.arguments.fields] for tool in self._toolbox}
         parser = PlanParser(
-            signatures, first=context.next_number, earlier=[o.task.id for o in context.outcomes if o.ok]
+            argument_names(self._toolbox),
+            first=context.next_number,
+            earlier=[o.task.id for o in context.outcomes if o.ok],
         )
         generation = self._model.stream(
             self.messages(context), grammar=self.grammar(context), max_tokens=self._max_tokens

@@ -36,6 +36,11 @@ _FORMATS = {"date": "DATE", "time": "TIME", "date-time": "DATETIME"}
 _STRUCTURED = ("{", "[", "any", "dict", "list")
 
 
+def patterns(*, separator: str) -> dict[str, str]:
+    """``PATTERNS``, with ``separator``, a pattern too, between date and time."""
+    return {**PATTERNS, "DATETIME": f"{_DATE}{separator}{_TIME}"}
+
+
 def number_pattern(type_: NumberType) -> str:
     """The name of the pattern of such numbers; of bounds it keeps the sign."""
     at_least, above = type_.minimum, type_.exclusive_minimum

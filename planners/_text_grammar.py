@@ -1,21 +1,21 @@
-"""Writes the grammar of plans as llguidance's Lark and as llama.cpp's GBNF."""
+"""What the two forms of the text's grammar, Lark and GBNF, have in common."""
 
 from __future__ import annotations
 
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 
 from plait.errors import GrammarError
+from plait.planners._dialects import Dialect
 from plait.planners._plan import print_argument_name, print_key, print_value
 from plait.planners._terminals import (
     ANY_DEPTH,
     MAX_STEPS,
-    PATTERNS,
     item_counts,
     number_pattern,
+    patterns,
     results_have_parts,
     string_pattern,
 )
@@ -34,20 +34,6 @@ from plait.tools import (
 )
 
 _QUOTE = r'"\""'
-_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
-_PARAMETER = re.compile(r"\b_\b")
-
-# Texts in a string, and its end: a dollar stands for itself where no brace follows.
-_LARK_STRINGS = r"""key: "\"" (TEXT | "$")* "\""
-TEXT: /([^"\\$\x00-\x1f\x7f]|\\(["\\\/bfnrt$]|u[0-9a-fA-F]{4}))+/
-DOLLAR: /\$+([^"\\${\x00-\x1f\x7f]|\\(["\\\/bfnrt$]|u[0-9a-fA-F]{4}))/
-END: /\$*"/"""
-_GBNF_STRINGS = r"""key ::= "\"" (TEXT | "$")* "\""
-ESCAPE ::= "\\" (["\\/bfnrt$] | "u" [0-9a-fA-F]{4})
-TEXT ::= [^"\\$\x00-\x1f\x7f] | ESCAPE
-DOLLAR ::= "$"+ ([^"\\${\x00-\x1f\x7f] | ESCAPE)
-END ::= "$"* "\""
-"""
 
 
 def _text(literal: str) -> str:
@@ -71,7 +57,7 @@ def _either(options: Sequence[str]) -> str:
 
 
 @dataclass
-class _TextWriter(ABC):
+class TextWriter(ABC):
     """What both forms share: the rules of calls, arguments and values.
 
     Most rules are numbered: what they allow depends on the number of the task that they are part of,
@@ -81,6 +67,7 @@ class _TextWriter(ABC):
     tools: Sequence[Tool]
     numbers: range
     unavailable: Set[int]
+    dialect: Dialect
     rules: list[str] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     """How the rule of each kind of value is used."""
@@ -125,11 +112,29 @@ class _TextWriter(ABC):
                 f"no grammar can be built for {tool.name!r}: {error}", tool=tool.name
             ) from error
 
+    @property
+    def patterns(self) -> dict[str, str]:
+        """The regular expressions that rules name."""
+        return patterns(separator=self.dialect.moment)
+
+    @property
+    def comma(self) -> str:
+        """What stands between arguments, items and entries."""
+        return _text(f",{self.dialect.space}")
+
+    @property
+    def colon(self) -> str:
+        """What stands between a key and its value."""
+        return _text(f":{self.dialect.space}")
+
     def _argument(self, argument: Field) -> str:
-        return f"{_text(print_argument_name(argument.name) + '=')} {self._value(argument.type)}"
+        value = self._value(argument.type)
+        if self.dialect.names(argument):
+            return f"{_text(print_argument_name(argument.name) + '=')} {value}"
+        return value
 
     def _property(self, property_: Field) -> str:
-        return f'{_quoted(print_key(property_.name))} ": " {self._value(property_.type)}'
+        return f"{_quoted(print_key(property_.name))} {self.colon} {self._value(property_.type)}"
 
     def _sequence(self, fields: Sequence[Field], name: str, write: Callable[[Field], str]) -> str:
         """Fields in order, optional ones left out or not, with commas just between those that are there."""
@@ -140,7 +145,7 @@ class _TextWriter(ABC):
             start = [f"{written} {rest}", *([] if field_.required else start)]
             if i > 0:
                 rest = self.rule(
-                    f"{name}rest{i}", f'", " {written} {rest}', *([] if field_.required else [rest])
+                    f"{name}rest{i}", f"{self.comma} {written} {rest}", *([] if field_.required else [rest])
                 )
         return self.rule(name, *start)
 
@@ -185,7 +190,7 @@ class _TextWriter(ABC):
         if depth == 0:
             return scalars
         inner = self._any(depth - 1)
-        return [*scalars, f'"[" ({inner} (", " {inner})*)? "]"', self._mapping(inner)]
+        return [*scalars, f'"[" ({inner} ({self.comma} {inner})*)? "]"', self._mapping(inner)]
 
     def _array(self, type_: ArrayType) -> str:
         low, high = item_counts(type_)
@@ -195,12 +200,10 @@ class _TextWriter(ABC):
         n = len(begin)
         items = ""
         if high is None or high > n:
-            items = (
-                f'(", " {self._value(type_.items)}){{{max(0, low - n)},{"" if high is None else high - n}}}'
-            )
+            count = f"{{{max(0, low - n)},{'' if high is None else high - n}}}"
+            items = f"({self.comma} {self._value(type_.items)}){count}"
         for i, item in reversed(list(enumerate(begin))):
-            comma = '", " ' if i else ""
-            items = f"{comma}{item} {items}"
+            items = f"{self.comma} {item} {items}" if i else f"{item} {items}"
             items = items if i < low else f"({items})?"
         return f'"[" {items} "]"'
 
@@ -212,94 +215,5 @@ class _TextWriter(ABC):
         return '"{" "}"' if type_.extra is None else self._mapping(self._value(type_.extra))
 
     def _mapping(self, inner: str) -> str:
-        entry = f'key ": " {inner}'
-        return f'"{{" ({entry} (", " {entry})*)? "}}"'
-
-
-@dataclass
-class LarkWriter(_TextWriter):
-    """llguidance's Lark: the number of the task is a parameter of its rules."""
-
-    def rule(self, name: str, *options: str) -> str:
-        body = "\n  | ".join(options)
-        # llguidance wants no parameter where no reference can stand.
-        used = f"{name}::_" if _PARAMETER.search(_LITERAL.sub("", body)) else name
-        self.rules.append(f"{used}: {body}")
-        return used
-
-    def write_references(self) -> list[str]:
-        known = self.available(self.numbers[-1])
-        if not known:
-            return []
-        return [
-            self.rule("reference", *[f'"${k}"{self.path} %if gt(_, {k})' for k in known]),
-            self.rule("inserted", *[f'"${{{k}"{self.path} "}}" %if gt(_, {k})' for k in known]),
-        ]
-
-    def write(self) -> str:
-        """The grammar of plans."""
-        call, number, last = self.write_call(), self._write_number(), self.numbers[-1]
-        self.rule("plan", f'{number} {call} "\\n" plan::incr(_) %if le(_, {last})', f'{number} "join()"')
-        return self._grammar(f"start: plan::{self.numbers[0]}")
-
-    def write_step(self) -> str:
-        """The grammar of one turn."""
-        self.rule("step", f"{self._write_number()} {self.write_call()}")
-        step = f"step::{self.numbers[0]}"
-        return self._grammar(
-            f'start: "Thought: " LINE "\\n" ({step} | "Answer: " ANSWER)',
-            r"LINE: /[^\x00-\x1f\x7f]{1,400}/",
-            r"ANSWER: /[^\x00]+/",
-        )
-
-    def _write_number(self) -> str:
-        numbers = (*self.numbers, self.numbers[-1] + 1)
-        return self.rule("number", *[f'"{k}. " %if eq(_, {k})' for k in numbers])
-
-    def _grammar(self, *lines: str) -> str:
-        patterns = [f"{name}: /{pattern}/" for name, pattern in PATTERNS.items()]
-        return "\n".join(["%llguidance {}", *lines, *self.rules, _LARK_STRINGS, *patterns, ""])
-
-
-@dataclass
-class GBNFWriter(_TextWriter):
-    """llama.cpp's GBNF: each rule is written once for each number."""
-
-    number: int = 0
-
-    def rule(self, name: str, *options: str) -> str:
-        used = f"{name}-{self.number}"
-        self.rules.append(f"{used} ::= {' | '.join(options)}")
-        return used
-
-    def write_references(self) -> list[str]:
-        known = " | ".join(f'"{k}"' for k in self.available(self.number))
-        if not known:
-            return []
-        return [
-            self.rule("reference", f'"$" ({known}){self.path}'),
-            self.rule("inserted", f'"${{" ({known}){self.path} "}}"'),
-        ]
-
-    def write(self) -> str:
-        """The grammar of plans."""
-        for number in self.numbers:
-            call = self._write_call_of(number)
-            self.rule("plan", f'"{number}. " ({call} "\\n" plan-{number + 1} | "join()")')
-        self.number = self.numbers[-1] + 1
-        self.rule("plan", f'"{self.number}. join()"')
-        return self._grammar(f"root ::= plan-{self.numbers[0]}")
-
-    def write_step(self) -> str:
-        """The grammar of one turn."""
-        number = self.numbers[0]
-        turn = f'("{number}. " {self._write_call_of(number)} | "Answer: " [^\\x00]+)'
-        return self._grammar(f'root ::= "Thought: " [^\\x00-\\x1f\\x7f]{{1,400}} "\\n" {turn}')
-
-    def _write_call_of(self, number: int) -> str:
-        self.number, self.values, self.n_objects = number, {}, 0
-        return self.write_call()
-
-    def _grammar(self, *lines: str) -> str:
-        patterns = [f"{name} ::= {pattern}" for name, pattern in PATTERNS.items()]
-        return "\n".join([*lines, *self.rules, _GBNF_STRINGS, *patterns, ""])
+        entry = f"key {self.colon} {inner}"
+        return f'"{{" ({entry} ({self.comma} {entry})*)? "}}"'

@@ -83,7 +83,9 @@ class Trial:
         """Whether one round of planning is all there is to it."""
         if self.execute or self.benchmark.real_tools:
             return False
-        return self.planner == "compiler" or (self.planner == "native" and self.benchmark.single_turn)
+        return self.planner in ("compiler", "compact") or (
+            self.planner == "native" and self.benchmark.single_turn
+        )
 
     def _agent(self, item: Item, toolbox: Toolbox, model: ChatModel) -> Agent:
         benchmark = self.benchmark

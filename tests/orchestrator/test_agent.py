@@ -347,7 +347,7 @@ async def test_the_static_part_of_the_prompt_is_the_same_for_every_request(desk:
     assert first[0] == second[0]
     assert first[0].role == "system"
     assert first[-1].content.endswith("Request: Sid's email?\nPlan:")
-    assert "Now: Saturday 2026-11-21 10:00" in first[-1].content
+    assert "Today: Saturday 2026-11-21 (tomorrow 2026-11-22" in first[-1].content
 
 
 async def test_react_plans_one_call_a_turn_and_answers_itself(desk: Desk) -> None:
@@ -420,7 +420,7 @@ async def test_a_planner_that_answers_at_once_makes_no_call(desk: Desk) -> None:
 
 
 async def test_an_unknown_option_lists_the_choices(desk: Desk) -> None:
-    with pytest.raises(ConfigurationError, match="choose one of compiler, native, react"):
+    with pytest.raises(ConfigurationError, match="choose one of compact, compiler, native, react"):
         desk.agent(planner="fast")
     with pytest.raises(ConfigurationError, match="choose one of all, none, untrusted, writes"):
         desk.agent(policy="some")

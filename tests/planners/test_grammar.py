@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher
 from llguidance.llamacpp import lltokenizer_from_vocab
 
-from plait.errors import GrammarError
+from plait.errors import ConfigurationError, GrammarError
 from plait.models import Grammar
 from plait.planners import (
     JSONPlanParser,
@@ -30,8 +30,10 @@ from plait.planners import (
     Ref,
     Task,
     Template,
+    argument_names,
     make_text,
     plan_grammar,
+    print_plan,
     references,
     step_grammar,
 )
@@ -350,6 +352,76 @@ def test_a_wrong_plan_is_rejected_where_it_goes_wrong(plans: Forms, form: str, g
     assert not engine.take(first[0])
 
 
+@pytest.fixture(scope="session")
+def compact(vocabulary: Vocabulary) -> Forms:
+    return Forms(vocabulary, plan_grammar(TOOLS, dialect="compact"))
+
+
+@pytest.mark.parametrize("form", ["lark", "gbnf"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 join()",
+        "1 now()\n2 now()\n3 join()",
+        '1 find("Sid")\n2 create("With ${1.name}","2026-02-03 10:00")\n3 join()',
+        "1 now()\n2 create($1,$1,minutes=$1,people=[$1,$1])\n3 join()",
+        '1 create("t","2026-02-03 10:00",people=["a","b"],kind="call")\n2 join()',
+        '1 files/read:v2(1,where={"lat":-1.5,"tags":[1,{"a":[]}]},pair=["x",-3])\n2 join()',
+        '1 files/read:v2(0.5e3,größe="quo\\"te",counts={"a":1,"b c":20})\n2 join()',
+    ],
+)
+def test_a_right_compact_plan_is_accepted(compact: Forms, form: str, text: str) -> None:
+    assert compact.accepted(form, text) == text
+    assert list(PlanParser(argument_names(TOOLS, dialect="compact")).feed(text)) or text == "1 join()"
+
+
+@pytest.mark.parametrize("form", ["lark", "gbnf"])
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("1", ". now()"),
+        ("1 now()\n", "3 now()"),
+        ("1 find(", 'name="x")'),
+        ("1 find(", ")"),
+        ("1 find(", "1)"),
+        ("1 find(", "$1)"),
+        ('1 find("x"', ',"y")'),
+        ('1 create("x"', ")"),
+        ('1 create("x",', " "),
+        ('1 create("x",', 'start="2026-02-03 10:00")'),
+        ('1 create("x",', "3)"),
+        ('1 create("x","2026-02-03', 'T10:00")'),
+        ('1 create("x","2026-02-03 10:00",', "3)"),
+        ('1 create("x","2026-02-03 10:00",', '"2026-02-03 10:00")'),
+        ('1 create("x","2026-02-03 10:00",people=[],', "minutes=3)"),
+        ('1 create("x","2026-02-03 10:00",people=["a",', " "),
+        ("1 files/read:v2(", "-1)"),
+        ('1 files/read:v2(1,where={"lat":', " "),
+    ],
+)
+def test_a_wrong_compact_plan_is_rejected_where_it_goes_wrong(
+    compact: Forms, form: str, good: str, bad: str
+) -> None:
+    engine = compact.engine(form)
+    assert all(engine.take(token) for token in compact.vocabulary.tokens(good))
+    first = compact.vocabulary.tokens(bad[0])
+    assert len(first) == 1
+    assert not engine.take(first[0])
+
+
+@pytest.mark.parametrize("form", ["lark", "gbnf"])
+def test_required_arguments_stand_first_in_the_compact_dialect_wherever_the_signature_has_them(
+    forms: Callable[..., Forms], form: str
+) -> None:
+    flag = {"type": "boolean"}
+    tool = schema_tool("f", {"a": flag, "b": flag, "c": {"type": "integer"}, "d": flag}, ["c", "d"])
+    grammar = forms(tool, max_tasks=1, dialect="compact")
+    for good in ("1,true", "1,true,a=true", "1,true,b=true", "1,true,a=true,b=true"):
+        assert grammar.accepted(form, f"1 f({good})\n2 join()") == f"1 f({good})\n2 join()"
+    for bad in ("", "1", "true,1", "1,d=true", "1,true,true", "a=true,1,true", "1,true,b=true,a=true"):
+        assert grammar.accepted(form, f"1 f({bad})\n2 join()").endswith("⛔")
+
+
 @pytest.mark.parametrize("form", ["lark", "gbnf"])
 def test_an_optional_argument_can_be_left_out_and_a_required_one_after_it_cannot(
     forms: Callable[..., Forms], form: str
@@ -634,6 +706,23 @@ def test_any_right_plan_over_any_toolbox_is_accepted_in_every_form(
     assert grammar.accepted("json", text) == text
 
 
+@slow
+@given(data=st.data())
+def test_any_right_plan_over_any_toolbox_is_accepted_and_read_in_the_compact_dialect(
+    vocabulary: Vocabulary, data: st.DataObject
+) -> None:
+    toolbox = data.draw(toolboxes)
+    plan = data.draw(plans_over(toolbox))
+    grammar = Forms(vocabulary, plan_grammar(toolbox, max_tasks=3, dialect="compact"))
+    text = print_plan(plan, toolbox, dialect="compact")
+    assert grammar.accepted("lark", text) == text
+    assert grammar.accepted("gbnf", text) == text
+    parser = PlanParser(argument_names(toolbox, dialect="compact"))
+    tasks = [*parser.feed(text), *parser.finish()]
+    assert Plan(tuple(tasks)) == plan
+    assert parser.joined
+
+
 def json_form(plan: Plan) -> str:
     entries = [
         {"tool": t.tool, "arguments": {k: json_value(v) for k, v in t.arguments.items()}} for t in plan
@@ -743,6 +832,29 @@ def test_text_sampled_over_any_toolbox_is_a_plan_of_the_right_types(
     tasks = [*parser.feed(text), *parser.finish()]
     assert parser.joined
     check(tasks, {t.name: t for t in toolbox}, {2})
+
+
+@settings(slow, max_examples=25)
+@given(toolbox=toolboxes, seed=st.integers(0, 2**20))
+def test_text_sampled_in_the_compact_dialect_is_a_plan_of_the_right_types(
+    vocabulary: Vocabulary, toolbox: list[Tool], seed: int
+) -> None:
+    options: dict[str, Any] = {"max_tasks": 2, "first": 3, "unavailable": {1}, "dialect": "compact"}
+    grammar = Forms(vocabulary, plan_grammar(toolbox, **options))
+    text = walk(grammar.engine("lark"), vocabulary, seed)
+    parser = PlanParser(argument_names(toolbox, dialect="compact"), first=3, earlier=[2])
+    tasks = [*parser.feed(text), *parser.finish()]
+    assert parser.joined
+    check(tasks, {t.name: t for t in toolbox}, {2})
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_compact_text_sampled_by_llama_cpp_is_a_plan_of_the_right_types(compact: Forms, seed: int) -> None:
+    text = walk(compact.engine("gbnf"), compact.vocabulary, seed)
+    parser = PlanParser(argument_names(TOOLS, dialect="compact"))
+    tasks = [*parser.feed(text), *parser.finish()]
+    assert parser.joined
+    check(tasks, {t.name: t for t in TOOLS}, set())
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -956,6 +1068,18 @@ def test_a_number_without_a_written_form_as_a_default_is_no_matter(forms: Callab
 
 
 # Size and sameness
+
+
+def test_the_dialect_with_keywords_is_the_default_and_the_json_form_has_none() -> None:
+    keyword, compact = plan_grammar(TOOLS, dialect="keyword"), plan_grammar(TOOLS, dialect="compact")
+    assert plan_grammar(TOOLS) == keyword
+    assert compact.json_schema == keyword.json_schema
+    assert compact.lark != keyword.lark
+
+
+def test_a_dialect_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(ConfigurationError, match="'terse'; choose one of: keyword, compact"):
+        plan_grammar(TOOLS, dialect="terse")  # type: ignore[arg-type]
 
 
 def test_equal_toolboxes_in_any_order_have_identical_grammars() -> None:

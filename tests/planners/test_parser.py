@@ -313,6 +313,22 @@ def test_join_ends_the_plan_and_what_follows_is_ignored(end: str) -> None:
     assert [*tasks, *parser.feed("\n2. h(]"), *parser.finish()] == [Task(1, "g", {})]
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_a_number_needs_no_full_stop(chunk: int) -> None:
+    text = '1 f("a",[1,2],c={"k":$7})\n2 .odd(x=$1)\n3 join()\n4 ignored('
+    parser = PlanParser(SIGNATURES, earlier=[7])
+    tasks = [task for i in range(0, len(text), chunk) for task in parser.feed(text[i : i + chunk])]
+    assert tasks == [
+        Task(1, "f", {"a": "a", "b": [1, 2], "c": {"k": Ref(7)}}),
+        Task(2, ".odd", {"x": Ref(1)}),
+    ]
+    assert parser.joined
+
+
+def test_prose_that_begins_with_a_number_is_passed_over() -> None:
+    assert tasks_of(["2 steps (in order):\n3 calls\n1. g()\n2. join()"]) == [Task(1, "g", {})]
+
+
 def test_a_plan_is_not_joined_before_it_says_so() -> None:
     parser = PlanParser()
     list(parser.feed("1. g()\n2. joi"))
@@ -374,6 +390,10 @@ def test_a_tool_whose_name_begins_with_join_does_not_end_the_plan() -> None:
         ("1. f(a=^" + "9" * 5000 + ")", "too many digits"),
         ("1. f(a=" + "[" * 63 + "^[", "nested deeper than 64"),
         ("1. f^\n", "expected a call"),
+        ("1 find_ema^", "expected a call"),
+        ("1 g()\n^2 find_ema", "expected a call"),
+        ("1 g()\n^1 g()", "there is already a task 1"),
+        ("1 g()\n^4 calls (or 5)", "expected a call"),
         ("1. First, ^ask (someone)", "expected a call"),
         ("1. f ^then g\n", "expected a call"),
         ("1^) f()", "expected a call"),

@@ -87,7 +87,7 @@ async def test_the_compilers_prompt_shows_rules_tools_and_examples_in_this_order
         in system
     )
     assert system.index("Rules:") < system.index("Tools:") < system.index("Write hello")
-    assert user.startswith("Now: Saturday 2026-11-21 10:00 (today 2026-11-21, tomorrow 2026-11-22, Monday")
+    assert user.startswith("Today: Saturday 2026-11-21 (tomorrow 2026-11-22, Monday")
     assert user.endswith("Request: Write to Sid\nPlan:")
 
 
@@ -108,7 +108,7 @@ async def test_the_prompts_of_two_requests_differ_from_the_clock_on_and_not_befo
     first = planner.messages(context())
     second = planner.messages(replace(context(), query="Call Ana"))
     assert first[:-1] == second[:-1]
-    assert first[-1].content.partition("Now: ")[0] == second[-1].content.partition("Now: ")[0]
+    assert first[-1].content.partition("Today: ")[0] == second[-1].content.partition("Today: ")[0]
 
 
 @pytest.mark.parametrize("example", GENERAL_EXAMPLES, ids=lambda e: e.query)
@@ -124,9 +124,9 @@ async def test_without_a_clock_the_prompt_says_nothing_of_dates(planner: type) -
     timeless = "".join(
         m.content for m in planner(ScriptedModel([]), BOX).messages(replace(context(), now=None))
     )
-    assert "Now:" not in timeless
+    assert "Time:" not in timeless
     assert "YYYY" not in timeless
-    assert "Now:" in "".join(m.content for m in planner(ScriptedModel([]), BOX).messages(context()))
+    assert "Time:" in "".join(m.content for m in planner(ScriptedModel([]), BOX).messages(context()))
 
 
 @pytest.mark.parametrize("kind", ["lark", "gbnf"])
