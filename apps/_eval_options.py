@@ -36,7 +36,9 @@ class SharedOptions:
     ] = None
     planner: Annotated[
         list[str] | None,
-        typer.Option(help="compiler (if none is given), react or native; several times, or with commas."),
+        typer.Option(
+            help="compiler (if none is given), compact, react or native; several times, or with commas."
+        ),
     ] = None
     base_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible server for all models; its key in PLAIT_API_KEY.")

@@ -1,12 +1,15 @@
-"""``plait models``: list, pull, show, verify, remove."""
+"""``plait models``: list, pull, show, bench, quantize, verify, remove."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from plait.apps._model_bench import bench
+from plait.apps._model_quantize import ImportanceOptions, quantize
 from plait.apps._model_show import show, size
 from plait.apps._output import OK, Output, execute
 from plait.apps._progress import transfer_progress
@@ -60,6 +63,84 @@ def show_model(
     """Show what is in a GGUF file, what memory it needs and where it would run."""
     output = Output(as_json=as_json, debug=debug)
     execute(lambda: show(model, context_length, kv_type.value, output), output)
+
+
+@app.command("bench")
+def bench_model(
+    model: Annotated[str, typer.Argument(help="A model of the catalog that is installed, or a GGUF file.")],
+    context_length: Annotated[
+        int | None, typer.Option(help="Tokens of prompt and answer together.", min=256)
+    ] = None,
+    kv_type: Annotated[
+        KVTypeName | None, typer.Option(help="How keys and values are stored; as it fits, if not given.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; measured, if not given.", min=1)] = None,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Measure how fast a model is on this machine, and what it takes of memory; up to a minute."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        return bench(
+            model,
+            context_length=context_length,
+            n_threads=threads,
+            kv_type=None if kv_type is None else kv_type.value,
+            output=output,
+        )
+
+    execute(work, output)
+
+
+@app.command("quantize")
+def quantize_model(
+    source: Annotated[str, typer.Argument(help="A model of the catalog that is installed, or a GGUF file.")],
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    quantization: Annotated[
+        str, typer.Option("--type", "-t", help="llama.cpp's name, such as Q4_K_M, Q8_0 or IQ4_XS.")
+    ] = "Q4_K_M",
+    text: Annotated[
+        Path | None,
+        typer.Option(help="Text like what the model is used for; weights that matter for it keep more."),
+    ] = None,
+    importance: Annotated[
+        Path | None, typer.Option(help="An importance matrix in the place of a text.")
+    ] = None,
+    save_importance: Annotated[
+        Path | None, typer.Option(help="Where to keep the importance matrix of the text.")
+    ] = None,
+    chunk_length: Annotated[
+        int | None, typer.Option(help="Tokens of text that the model reads at a time; 512 by default.")
+    ] = None,
+    max_chunks: Annotated[
+        int | None, typer.Option(help="Read no more of the text than so many chunks.", min=1)
+    ] = None,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Take a file that is quantized already.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores by default.", min=1)] = None,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Write a GGUF file with fewer bits, and with --text so that what matters for it is kept best."""
+    output = Output(as_json=as_json, debug=debug)
+    options = ImportanceOptions(text, importance, save_importance, chunk_length, max_chunks)
+
+    def work() -> int:
+        return quantize(
+            source,
+            target,
+            quantization,
+            options,
+            requantize=requantize,
+            force=force,
+            n_threads=threads,
+            output=output,
+        )
+
+    execute(work, output)
 
 
 @app.command("verify")

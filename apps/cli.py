@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class PlannerName(StrEnum):
     """The planners that the command line offers."""
 
+    COMPACT = "compact"
     COMPILER = "compiler"
     NATIVE = "native"
     REACT = "react"
@@ -56,7 +57,10 @@ BaseURL = Annotated[
 ]
 ContextLength = Annotated[int | None, typer.Option(help="Tokens of prompt and answer together.", min=256)]
 PlannerOption = Annotated[
-    PlannerName, typer.Option(help="compiler (one plan for all), or the baselines react and native.")
+    PlannerName,
+    typer.Option(
+        help="compiler (one plan for all), compact (the same in fewer tokens), or the baselines react and native."
+    ),
 ]
 Home = Annotated[
     Path | None, typer.Option(help="The folder with your contacts, calendars, notes and files (PLAIT_HOME).")

@@ -1,6 +1,8 @@
 """Chat models: the protocol, the local engine, servers, and the catalog."""
 
 from plait.models._available import available_memory
+from plait.models._batch_cost import BatchCost
+from plait.models._bench import Speed, measure_speed
 from plait.models._catalog import CATALOG, DEFAULT_MODEL, HubSource, ModelSpec, PackageSource, find_spec
 from plait.models._download import pull, resolve
 from plait.models._gguf_info import GGUFInfo, read_gguf
@@ -12,6 +14,7 @@ from plait.models._memory import KVType, MemoryEstimate, check_memory, estimate_
 from plait.models._placement import Placement, choose_placement
 from plait.models._prefix_cache import PrefixCache
 from plait.models._scripted import Reply, ScriptedModel, ScriptedRequest
+from plait.models._server_facts import ServerFacts
 from plait.models._store import (
     InstalledModel,
     Progress,
@@ -22,6 +25,7 @@ from plait.models._store import (
     remove,
     verify,
 )
+from plait.models._threads import ThreadCounts
 from plait.models._types import (
     ChatModel,
     FinishReason,
@@ -36,6 +40,7 @@ from plait.models._types import (
 __all__ = [
     "CATALOG",
     "DEFAULT_MODEL",
+    "BatchCost",
     "ChatModel",
     "Device",
     "FinishReason",
@@ -60,6 +65,9 @@ __all__ = [
     "Reply",
     "ScriptedModel",
     "ScriptedRequest",
+    "ServerFacts",
+    "Speed",
+    "ThreadCounts",
     "ToolCall",
     "Usage",
     "available_memory",
@@ -71,6 +79,7 @@ __all__ = [
     "find_spec",
     "installed",
     "load_model",
+    "measure_speed",
     "models_folder",
     "pull",
     "read_gguf",

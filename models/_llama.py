@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plait.errors import GrammarError, MissingExtraError, ModelError
+from plait.errors import ModelError
+from plait.models._calibration import speculation, tune_threads
 from plait.models._calls import calls_in
-from plait.models._generation import StopTexts, check_context, generate, grammar_form
+from plait.models._generation import check_context, generate, grammar_form
+from plait.models._memory import KVType
+from plait.models._placement import Placement
 from plait.models._prefix_cache import PrefixCache
-from plait.models._types import FinishReason, Generation, Grammar, GrammarKind, Message
+from plait.models._types import Generation, Grammar, GrammarKind, Message
 from plait.models._warm_start import WarmStart, static_tokens
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from plait.models._decoding import Prompt
     from plait.models._engine import Engine
+    from plait.models._template import ChatTemplate
 
 
 class LlamaModel:
     """A chat model from a GGUF file.
 
-    Requests on one model run one after the other, each in a thread of its own; the beginning that a
+    Requests on one model run together: what they want next is computed in one batch. The beginning that a
     prompt shares with an earlier one is not computed again. What messages mark as static is kept on disk
-    too, and taken from there by the next process.
+    too, and taken from there by the next process. Where the model runs, and with how many threads, is
+    chosen by what the machine has and by measurement, once for each model and machine.
 
     Args:
         path: the GGUF file.
         name: what to call it; the file's name by default.
-        context_length: tokens of prompt and answer together; ``None`` is the model's own, at most 8192.
-        n_threads: CPU threads; ``None`` is one for each core that this process may use.
+        context_length: tokens of prompt and answer together, and of all requests that run at once; ``None``
+            is the model's own, at most 8192.
+        n_threads: CPU threads; ``None`` is what a measurement says is fastest.
         chat_template: a Jinja template in the place of the file's own.
         prefix_cache: where states of static prompts are kept; True is what the environment says, False
             keeps none.
+        drafts: whether tokens are guessed and verified several at a time where that is faster: by what
+            stands in the prompt and in earlier answers, or by a small model of the same vocabulary if
+            this is the path of one. The text is the same but for ties.
+        kv_type: how keys and values are stored, ``"f16"`` or ``"q8_0"``, which takes half of the memory;
+            ``None`` is 16 bits, or 8 where the model fits only so.
 
     Raises:
         ModelFileError: the file is missing, truncated, no GGUF, or llama.cpp cannot load it.
-        ModelError: the file has no chat template and none is given.
+        ModelMemoryError: there is not enough memory for it; nothing was loaded.
+        ModelError: the file has no chat template and none is given, or the draft model's vocabulary is
+            another one.
         MissingExtraError: the extra ``local`` is not installed.
         ConfigurationError: the environment's settings of the prefix cache are wrong.
     """
@@ -60,38 +70,60 @@ class LlamaModel:
         n_threads: int | None = None,
         chat_template: str | None = None,
         prefix_cache: PrefixCache | bool = True,
+        drafts: bool | str | Path = True,
+        kv_type: KVType | None = None,
     ) -> None:
+        from plait.models._batching import Batcher
         from plait.models._engine import Engine
-        from plait.models._store import check_gguf
-        from plait.models._template import ChatTemplate
+        from plait.models._grammars import Grammars
 
-        check_gguf(path)
         if isinstance(prefix_cache, bool):
             chosen = PrefixCache.from_environment() if prefix_cache else None
         else:
             chosen = prefix_cache
         self.path = Path(path)
         self.name = name or self.path.stem
-        self._engine: Engine = Engine(self.path, context_length=context_length, n_threads=n_threads)
+        self._engine: Engine = Engine(
+            self.path, context_length=context_length, n_threads=n_threads, kv_type=kv_type
+        )
+        self._closed = threading.Event()
         self.context_length = self._engine.context_length
-        source = chat_template or self._engine.chat_template
-        if source is None:
+        try:
+            self._template = self._chat_template(chat_template)
+            if n_threads is None:
+                tune_threads(self._engine)
+            self._speculation = None if drafts is False else speculation(self._engine, drafts)
+        except BaseException:
             self._engine.close()
+            raise
+        self._grammars = Grammars(self._engine.vocabulary)
+        self.prefix_cache: PrefixCache | None = chosen
+        """Where states of static prompts are kept, if anywhere; its ``problem`` says why not."""
+        self._warm_start = WarmStart(self._engine, chosen) if chosen else None
+        self._batcher = Batcher(self._engine, self._warm_start)
+
+    def _chat_template(self, given: str | None) -> ChatTemplate:
+        from plait.models._template import ChatTemplate
+
+        source = given or self._engine.chat_template
+        if source is None:
             raise ModelError(
                 f"{self.name} has no chat template, so it is no chat model; pass one with chat_template=",
                 model=self.name,
             )
-        self._template = ChatTemplate(
+        vocabulary = self._engine.vocabulary
+        return ChatTemplate(
             source,
-            bos=self._engine.special_text("bos"),
-            eos=self._engine.special_text("eos"),
-            control_texts=self._engine.control_texts(),
+            bos=vocabulary.special_text("bos"),
+            eos=vocabulary.special_text("eos"),
+            control_texts=vocabulary.control_texts(),
             model=self.name,
         )
-        self.prefix_cache: PrefixCache | None = chosen
-        """Where states of static prompts are kept, if anywhere; its ``problem`` says why not."""
-        self._warm_start = WarmStart(self._engine, chosen) if chosen else None
-        self._closed = threading.Event()
+
+    @property
+    def placement(self) -> Placement:
+        """Where it runs, and what it takes of memory."""
+        return self._engine.placement
 
     @property
     def description(self) -> str:
@@ -128,12 +160,15 @@ class LlamaModel:
     async def aclose(self) -> None:
         """Free the weights; a generation under way is ended first, and what is being stored is stored."""
         self._closed.set()
+        self._batcher.notice_cancelled()
         await asyncio.to_thread(self._engine.close)
+        if self._speculation is not None:
+            await asyncio.to_thread(self._speculation.close)
         if self._warm_start is not None:
             await asyncio.to_thread(self._warm_start.wait)
 
     async def _answer(self, generation: Generation, options: _Options) -> AsyncGenerator[str, None]:
-        """Decode in a thread, and pass the text on as it comes."""
+        """Have the answer decoded in the batcher's thread, and pass the text on as it comes."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[str | Exception | None] = asyncio.Queue()
         left = threading.Event()
@@ -143,85 +178,72 @@ class LlamaModel:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(queue.put_nowait, item)
 
-        def work() -> None:
-            try:
-                with self._engine.lock:
-                    prompt = self._encoded(options)
-                    self._decode(
-                        prompt, generation, options, put, lambda: left.is_set() or self._closed.is_set()
-                    )
-                    put(None)
-                    # Only now, when nobody waits for it any more.
-                    if self._warm_start is not None:
-                        self._warm_start.save(prompt.static)
-            except Exception as error:  # noqa: BLE001  (raised again by the reader, below)
-                put(error)
+        def is_cancelled() -> bool:
+            return left.is_set() or self._closed.is_set()
 
-        thread = threading.Thread(target=work, name=f"plait-decode-{self.name}", daemon=True)
-        thread.start()
         try:
+            await asyncio.to_thread(self._submit, generation, options, put, is_cancelled)
             while (item := await queue.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
                 yield item
         finally:
             left.set()
+            self._batcher.notice_cancelled()
 
-    def _encoded(self, options: _Options) -> _Prompt:
+    def _submit(
+        self,
+        generation: Generation,
+        options: _Options,
+        put: Callable[[str | Exception | None], None],
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        """Give a request to the batcher, and prepare its grammar; the prompt may be computed meanwhile."""
+        from plait.models._decoding import Decoding, DecodingOptions
+
+        prompt = self._encoded(options)
+        n_room = self.context_length - len(prompt.tokens)
+        lark = grammar_form(options.grammar, self.grammar_kind, model=self.name)
+        assert lark is None or isinstance(lark, str)
+        matcher: Future[Any] = Future()
+        if lark is None or self._grammars.is_ready:
+            matcher.set_result(None if lark is None else self._grammars.matcher(lark))
+        decoding = Decoding(
+            self._engine.vocabulary,
+            prompt,
+            DecodingOptions(
+                max_tokens=n_room if options.max_tokens is None else min(options.max_tokens, n_room),
+                temperature=options.temperature,
+                seed=options.seed,
+                stop=options.stop,
+                keeps_control_tokens=bool(options.tools),
+            ),
+            matcher,
+            self._speculation,
+            generation,
+            _CallReader(generation, put).take if options.tools else put,
+            is_cancelled,
+        )
+        self._batcher.submit(decoding)
+        if lark is not None and not matcher.done():
+            self._grammars.prepare(lark, matcher)
+
+    def _encoded(self, options: _Options) -> Prompt:
+        from plait.models._decoding import Prompt
+
         if self._closed.is_set():
             raise ModelError(f"{self.name} was closed; load it again", model=self.name)
         text = self._template.render(options.messages, options.tools)
-        tokens = self._engine.tokenize(text)
+        tokens = self._engine.vocabulary.tokenize(text)
         check_context(len(tokens), options.max_tokens, self.context_length, model=self.name)
         if self._warm_start is None:
-            return _Prompt(tokens, [])
+            return Prompt(tokens, [])
         static = text[: self._template.static_length(text, options.messages, options.tools)]
-        return _Prompt(tokens, static_tokens(self._engine.tokenize(static) if static else [], tokens))
-
-    def _decode(
-        self,
-        prompt: _Prompt,
-        generation: Generation,
-        options: _Options,
-        put: Callable[[str], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        matcher = self._matcher(options.grammar)
-        n_room = self.context_length - len(prompt.tokens)
-        decoding = _Decoding(self._engine, matcher, options, n_room, self._warm_start)
-        if not options.tools:
-            decoding.run(prompt, generation, put, cancelled)
-            return
-        pieces: list[str] = []
-        decoding.run(prompt, generation, pieces.append, cancelled)
-        text, calls = calls_in("".join(pieces))
-        generation.tool_calls.extend(calls)
-        if text:
-            put(text)
+        beginning = self._engine.vocabulary.tokenize(static) if static else []
+        return Prompt(tokens, static_tokens(beginning, tokens))
 
     def _prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[int]:
-        return self._engine.tokenize(self._template.render(messages, tools))
-
-    def _matcher(self, grammar: Grammar | None) -> Any:
-        form = grammar_form(grammar, self.grammar_kind, model=self.name)
-        if form is None:
-            return None
-        table = self._token_table
-        from llguidance import LLMatcher
-
-        matcher = LLMatcher(table, LLMatcher.grammar_from_lark(form), log_level=0)
-        if matcher.is_error():
-            raise GrammarError(f"llguidance refuses the grammar: {matcher.get_error().strip()}")
-        return matcher
-
-    @cached_property
-    def _token_table(self) -> Any:
-        """The vocabulary as llguidance sees it; takes up to a second to build, once."""
-        try:
-            from llguidance.llamacpp import lltokenizer_from_vocab
-        except ImportError as error:
-            raise MissingExtraError("llguidance", "local") from error
-        return lltokenizer_from_vocab(self._engine.vocab)
+        return self._engine.vocabulary.tokenize(self._template.render(messages, tools))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,131 +257,25 @@ class _Options:
     tools: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Prompt:
-    tokens: list[int]
-    static: list[int]
-    """The first of them, which are the same in other requests."""
+class _CallReader:
+    """Keeps the text back until it is known which of it is calls."""
 
+    def __init__(self, generation: Generation, put: Callable[[str | Exception | None], None]) -> None:
+        self._generation = generation
+        self._put = put
+        self._pieces: list[str] = []
 
-class _Decoding:
-    """The decode loop of one answer.
-
-    Tokens that the grammar forces are appended in the same batch as the token before them, unsampled.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        matcher: Any,
-        options: _Options,
-        n_room: int,
-        warm_start: WarmStart | None = None,
-    ) -> None:
-        import numpy as np
-
-        self._engine = engine
-        self._warm_start = warm_start
-        self._matcher = matcher
-        self._max_tokens = n_room if options.max_tokens is None else min(options.max_tokens, n_room)
-        self._temperature = options.temperature
-        self._random = np.random.default_rng(options.seed)
-        self._stop = StopTexts(options.stop)
-        self._text = codecs.getincrementaldecoder("utf-8")("replace")
-        # Where calls are read from the text, the control tokens around them belong to it.
-        self._special = bool(options.tools)
-
-    def run(
-        self,
-        prompt: _Prompt,
-        generation: Generation,
-        put: Callable[[str], None],
-        cancelled: Callable[[], bool],
-    ) -> None:
-        """Prefill and decode to the end; fills in ``generation`` and hands text to ``put``."""
-        usage = generation.usage
-        began = time.perf_counter()
-        usage.prompt_tokens = len(prompt.tokens)
-        if self._warm_start is not None:
-            usage.restored_tokens = self._warm_start.restore(prompt.static)
-        forced = self._forced(self._max_tokens)
-        usage.cached_tokens, was_cancelled = self._engine.prefill([*prompt.tokens, *forced], cancelled)
-        usage.cached_tokens = min(usage.cached_tokens, len(prompt.tokens))
-        usage.prefill_s = time.perf_counter() - began
-        new = forced
-        n_free = 0  # tokens that were sampled
-        reason: FinishReason | None = "cancelled" if was_cancelled else None
-        while reason is None:
-            if new:
-                usage.completion_tokens += len(new)
-                usage.forced_tokens = usage.completion_tokens - n_free
-                self._write(new, put)
-            if self._stop.found or (self._matcher is not None and self._matcher.is_stopped()):
-                reason = "stop"
-            elif usage.completion_tokens >= self._max_tokens:
-                reason = "length"
-            elif cancelled():
-                reason = "cancelled"
-            else:
-                if new is not forced:
-                    self._engine.decode(new)
-                token = self._sample()
-                if self._engine.is_end(token):
-                    reason = "stop"
-                    break
-                n_free += 1
-                self._consume(token)
-                new = [token, *self._forced(self._max_tokens - usage.completion_tokens - 1)]
-        if reason != "cancelled":
-            tail = (
-                ""
-                if self._stop.found
-                else self._stop.feed(self._text.decode(b"", final=True)) + self._stop.flush()
-            )
-            if tail:
-                put(tail)
-        generation.finish_reason = reason
-        usage.decode_s = time.perf_counter() - began - usage.prefill_s
-
-    def _write(self, tokens: Sequence[int], put: Callable[[str], None]) -> None:
-        data = b"".join(self._engine.piece(token, special=self._special) for token in tokens)
-        text = self._stop.feed(self._text.decode(data))
-        if text:
-            put(text)
-
-    def _forced(self, limit: int) -> list[int]:
-        """The tokens that the grammar leaves no choice about, at most ``limit``."""
-        if self._matcher is None or limit <= 0 or self._matcher.is_stopped():
-            return []
-        tokens: list[int] = self._matcher.compute_ff_tokens()[:limit]
-        for token in tokens:
-            self._consume(token)
-        return tokens
-
-    def _consume(self, token: int) -> None:
-        if self._matcher is not None and not self._matcher.consume_token(token):
-            raise GrammarError(f"the grammar came to a dead end: {self._matcher.get_error().strip()}")
-
-    def _sample(self) -> int:
-        import numpy as np
-
-        logits = self._engine.logits()
-        if self._matcher is not None:
-            bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
-            if self._matcher.is_error():
-                raise GrammarError(f"the grammar came to a dead end: {self._matcher.get_error().strip()}")
-            allowed = np.unpackbits(bits, bitorder="little")[: len(logits)].view(bool)
-            logits = np.where(allowed, logits, -np.inf)
-        if self._temperature <= 0.0:
-            return int(logits.argmax())
-        return self._draw(logits)
-
-    def _draw(self, logits: np.ndarray[Any, Any]) -> int:
-        import numpy as np
-
-        scaled = (logits - logits.max()) / self._temperature
-        weights = np.exp(scaled.astype(np.float64))
-        return int(self._random.choice(len(weights), p=weights / weights.sum()))
+    def take(self, item: str | Exception | None) -> None:
+        """What a decoding hands over."""
+        if isinstance(item, str):
+            self._pieces.append(item)
+            return
+        if item is None:
+            text, calls = calls_in("".join(self._pieces))
+            self._generation.tool_calls.extend(calls)
+            if text:
+                self._put(text)
+        self._put(item)
 
 
 def load_model(model: str | Path, *, context_length: int | None = None, download: bool = True) -> LlamaModel:

@@ -15,7 +15,13 @@ _MAX_ENTRIES = 200
 
 
 def measurements_path() -> Path:
-    """Where measurements are kept: ``measurements.json`` in plait's cache folder of the platform."""
+    """Where measurements are kept: the file that ``PLAIT_MEASUREMENTS`` names.
+
+    By default ``measurements.json`` in plait's cache folder of the platform.
+    """
+    chosen = os.environ.get("PLAIT_MEASUREMENTS", "").strip()
+    if chosen:
+        return Path(chosen).expanduser()
     from platformdirs import user_cache_path
 
     return user_cache_path("plait", appauthor=False) / "measurements.json"

@@ -11,40 +11,20 @@ import numpy.typing as npt
 
 from plait.errors import ModelError
 from plait.models._drafts import Candidate
+from plait.models._vocabulary import Vocabulary
 
 _MAX_CANDIDATES = 8
-
-
-class Vocabulary(Protocol):
-    """What of an engine says which vocabulary it has."""
-
-    @property
-    def n_vocab(self) -> int:
-        """The number of tokens."""
-        ...
-
-    def piece(self, token: int, *, special: bool = False) -> bytes:
-        """The bytes of one token."""
-        ...
-
-    def special_text(self, kind: str) -> str:
-        """The text of the ``"bos"`` or ``"eos"`` token."""
-        ...
-
-    def is_end(self, token: int) -> bool:
-        """Whether ``token`` ends an answer."""
-        ...
 
 
 class DraftEngine(Protocol):
     """What of an engine a draft model needs."""
 
-    def prefill(self, tokens: Sequence[int], cancelled: Callable[[], bool]) -> tuple[int, bool]:
-        """Make ``tokens`` the current sequence."""
+    def compute(self, tokens: Sequence[int], cancelled: Callable[[], bool]) -> npt.NDArray[np.float32] | None:
+        """The logits after ``tokens``, shape (n_vocab,); ``None`` if it was cancelled on the way."""
         ...
 
-    def logits(self) -> npt.NDArray[np.float32]:
-        """The logits after the last token, shape (n_vocab,)."""
+    def close(self) -> None:
+        """Free the model."""
         ...
 
 
@@ -71,10 +51,10 @@ class ModelDraft:
 
     def candidates(self, pending: Sequence[int]) -> list[Candidate]:
         """The small model's likeliest tokens; the confidence is its probability."""
-        _, was_cancelled = self._engine.prefill([*self._tokens, *pending], self._cancelled)
-        if was_cancelled:
+        row = self._engine.compute([*self._tokens, *pending], self._cancelled)
+        if row is None:
             return []
-        logits = self._engine.logits().astype(np.float64)
+        logits = row.astype(np.float64)
         weights = np.exp(logits - logits.max())
         n = min(_MAX_CANDIDATES, len(weights))
         best = np.argpartition(-weights, n - 1)[:n]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +53,7 @@ def measure_threads(
     path: Path | None = None,
     n_rounds: int = _ROUNDS,
     batch_tokens: int = _BATCH_TOKENS,
+    anew: bool = False,
 ) -> ThreadCounts:
     """The fastest thread counts for one token and for a batch, from the cache or measured by ``run``.
 
@@ -62,8 +62,9 @@ def measure_threads(
         candidates: thread counts to try.
         key: what the result depends on, such as :func:`performance_key`; ``None`` keeps nothing.
         path: the file of measurements; plait's own by default.
-        n_rounds: measurements of each count; the median counts.
+        n_rounds: measurements of each count; the least counts.
         batch_tokens: tokens of a batch.
+        anew: measures even if the result is known.
 
     Raises:
         ValueError: there are no candidates.
@@ -74,7 +75,7 @@ def measure_threads(
     if len(counts) == 1:
         return ThreadCounts(counts[0], counts[0])
     cache_key = None if key is None else f"threads|{key}|{counts}"
-    if cache_key is not None:
+    if cache_key is not None and not anew:
         known = _known(read_measurement(cache_key, path), counts)
         if known is not None:
             return known
@@ -102,6 +103,7 @@ def _fastest(run: Measure, counts: Sequence[int], n_tokens: int, n_rounds: int) 
     for _ in range(n_rounds):
         for count in counts:
             times[count].append(run(count, n_tokens))
-    medians = {count: statistics.median(seconds) for count, seconds in times.items()}
-    limit = min(medians.values()) * (1 + _WORTH)
-    return next(count for count in counts if medians[count] <= limit)
+    # The least: whatever else runs on the machine only adds to it.
+    least = {count: min(seconds) for count, seconds in times.items()}
+    limit = min(least.values()) * (1 + _WORTH)
+    return next(count for count in counts if least[count] <= limit)

@@ -75,9 +75,9 @@ class Usage:
     accepted_tokens: int = 0
     """Of the drafted tokens, those that stood."""
     prefill_s: float = 0.0
-    """Seconds from the start to the first token of the answer."""
+    """Seconds from the start to the first token of the answer; as a server measured it, where it does."""
     decode_s: float = 0.0
-    """Seconds from there to the end."""
+    """Seconds from there to the end; likewise."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(

@@ -7,7 +7,7 @@ ties within that noise the text may differ.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.errors import GrammarError
+from plait.models._batching import Step
 from plait.models._drafts import DraftToken
 
 Row = npt.NDArray[np.float32]
@@ -26,6 +27,18 @@ class RandomChoice(Protocol):
 
     def choice(self, a: int, *, p: npt.NDArray[np.float64]) -> Any:
         """One of 0 to ``a`` - 1, with these probabilities."""
+        ...
+
+
+class Rules(Protocol):
+    """What a grammar allows behind each of some guesses; asked in the order of the guesses."""
+
+    def permits(self, i: int, token: int) -> bool:
+        """Whether ``token`` may come when ``i`` guesses stand; a wrong no costs only time."""
+        ...
+
+    def mask(self, i: int) -> Mask | None:
+        """All tokens that may come when ``i`` guesses stand; ``None``: any."""
         ...
 
 
@@ -41,7 +54,7 @@ class Verdict:
 
 def accept(
     rows: Sequence[Row],
-    mask_at: Callable[[int], Mask | None],
+    rules: Rules,
     drafted: Sequence[int],
     temperature: float,
     random: RandomChoice,
@@ -55,10 +68,9 @@ def accept(
 
     Args:
         rows: row i are the logits, of shape (n_vocab,), for guess i; one more for what comes after all.
-        mask_at: which tokens the grammar allows at row i, ``None`` for all. Called at most once for each i,
-            in order, and for greedy decoding only where the most likely token is not the guess. The
-            guesses are tokens that it allows.
-        drafted: the guesses: only those, not tokens that the grammar forces between them.
+        rules: which tokens are allowed at row i. For greedy decoding the mask, which takes ten times as
+            long as one token, is asked for only where the most likely token is not allowed.
+        drafted: the guesses: only those, not tokens that the grammar forces between them. They are allowed.
         temperature: 0 is greedy.
         random: draws, where the temperature is above 0.
 
@@ -67,23 +79,20 @@ def accept(
     """
     for i, row in enumerate(rows):
         guess = drafted[i] if i < len(drafted) else None
-        token = _decide(row, i, mask_at, guess, temperature, random)
+        token = _decide(row, i, rules, guess, temperature, random)
         if token != guess:
             return Verdict(i, token)
     return Verdict(len(drafted), None)
 
 
 def _decide(
-    row: Row,
-    i: int,
-    mask_at: Callable[[int], Mask | None],
-    guess: int | None,
-    temperature: float,
-    random: RandomChoice,
+    row: Row, i: int, rules: Rules, guess: int | None, temperature: float, random: RandomChoice
 ) -> int:
-    if temperature <= 0.0 and guess is not None and int(row.argmax()) == guess:
-        return guess  # allowed, and the largest of all: so it is of those that are allowed
-    mask = mask_at(i)
+    if temperature <= 0.0:
+        likeliest = int(row.argmax())
+        if likeliest == guess or rules.permits(i, likeliest):
+            return likeliest  # the largest of all, so of those that are allowed
+    mask = rules.mask(i)
     if mask is not None:
         mask = mask[: len(row)]  # llguidance pads its masks to whole words
         if not mask.any():
@@ -95,19 +104,20 @@ def _decide(
     return int(random.choice(len(weights), p=weights / weights.sum()))
 
 
-class VerifyingEngine(Protocol):
-    """What of an engine verification needs."""
+def choose(row: Row, matcher: Any, temperature: float, random: RandomChoice) -> int:
+    """The token that comes next by its logits, shape (n_vocab,), and the grammar.
 
-    def decode(self, tokens: Sequence[int], logits_at: Sequence[int]) -> None:
-        """Append ``tokens`` to the current sequence, computing logits at these places in the batch."""
-        ...
+    Raises:
+        GrammarError: the grammar allows no token.
+    """
+    return _decide(row, 0, _Walk(matcher, ()), None, temperature, random)
 
-    def logits_of(self, place: int) -> Row:
-        """The logits after the token at that place of the last batch."""
-        ...
+
+class Forgetful(Protocol):
+    """What of a request's lane verification needs."""
 
     def forget(self, n_tokens: int) -> None:
-        """Take the last ``n_tokens`` off the current sequence again."""
+        """Take the last ``n_tokens`` off the sequence again."""
         ...
 
 
@@ -124,18 +134,18 @@ class Verified:
 
 
 def verify(
-    engine: VerifyingEngine,
+    lane: Forgetful,
     matcher: Any,
     new: Sequence[int],
     drafted: Sequence[DraftToken],
     *,
     temperature: float,
     random: RandomChoice,
-) -> Verified:
-    """Decode ``new`` and the guesses behind them in one batch, and forget the guesses that fall.
+) -> Generator[Step, list[Row], Verified]:
+    """Decode ``new`` and the guesses behind them in one step, and forget the guesses that fall.
 
     Args:
-        engine: its current sequence ends before ``new``.
+        lane: its sequence ends before ``new``.
         matcher: llguidance's, which has consumed ``new``; ``None``: no grammar.
         new: at least one token that must be decoded anyway.
         drafted: from :func:`~plait.models._drafts.draft_tokens` with this matcher; may be empty.
@@ -144,22 +154,20 @@ def verify(
 
     Raises:
         GrammarError: the grammar allows no token, or not the guesses.
-        ModelError: the engine failed.
     """
     guesses = [token for guess in drafted for token in (guess.token, *guess.forced)]
     places = [len(new) - 1]
     for guess in drafted:
         places.append(places[-1] + len(guess))
-    engine.decode([*new, *guesses], places)
     walk = _Walk(matcher, drafted)
     if walk.ends_answer():
         places.pop()
-    rows = [engine.logits_of(place) for place in places]
-    verdict = accept(rows, walk.mask_at, [guess.token for guess in drafted], temperature, random)
+    rows = yield Step([*new, *guesses], places)
+    verdict = accept(rows, walk, [guess.token for guess in drafted], temperature, random)
     walk.go_to(verdict.n_accepted)
     standing = sum(map(len, drafted[: verdict.n_accepted]))
     if standing < len(guesses):
-        engine.forget(len(guesses) - standing)
+        lane.forget(len(guesses) - standing)
     return Verified(tuple(guesses[:standing]), verdict.n_accepted, verdict.next_token)
 
 
@@ -178,7 +186,14 @@ class _Walk:
         ahead = self._matcher.deep_copy()
         return self._consume(ahead, self._drafted) and bool(ahead.is_stopped())
 
-    def mask_at(self, i: int) -> Mask | None:
+    def permits(self, i: int, token: int) -> bool:
+        """Whether ``token`` may come when ``i`` guesses stand."""
+        if self._matcher is None:
+            return True
+        self.go_to(i)
+        return bool(self._matcher.validate_tokens([token]))
+
+    def mask(self, i: int) -> Mask | None:
         """The tokens that are allowed when ``i`` guesses stand."""
         if self._matcher is None:
             return None

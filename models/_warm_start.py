@@ -15,6 +15,7 @@ from plait.models._store import read_record
 
 if TYPE_CHECKING:
     from plait.models._engine import Engine
+    from plait.models._sequences import CachedSequence
 
 _MIN_TOKENS = 32  # fewer are computed about as fast as a file is read
 _N_AT_ONCE = 8
@@ -56,7 +57,8 @@ class WarmStart:
         Returns:
             The number of tokens whose state came from disk: all or none.
         """
-        if not self._is_worth_it(len(tokens) - self._engine.n_in_memory(tokens)):
+        pool = self._engine.pool
+        if not self._is_worth_it(len(tokens) - pool.n_common(tokens)) or not pool.has_room_for(len(tokens)):
             return 0
         fingerprint = self.fingerprint(tokens)
         state = self._cache.load(fingerprint)
@@ -68,8 +70,8 @@ class WarmStart:
         self._stored.add(fingerprint.digest)
         return len(tokens)
 
-    def save(self, tokens: Sequence[int]) -> None:
-        """Store the state of ``tokens``, with which the current sequence begins, if it is not on disk.
+    def save(self, sequence: CachedSequence, tokens: Sequence[int]) -> None:
+        """Store the state of ``tokens``, with which ``sequence`` begins, if it is not on disk.
 
         Only the copy of the state is made here; a thread that outlives the caller's writes it.
         """
@@ -78,7 +80,7 @@ class WarmStart:
         fingerprint = self.fingerprint(tokens)
         if not self._is_due(fingerprint):
             return
-        state = self._engine.export_state(tokens)
+        state = self._engine.export_state(sequence, tokens)
         if state is None:
             return
         self._stored.add(fingerprint.digest)
@@ -98,7 +100,7 @@ class WarmStart:
             writer.join()
 
     def _is_worth_it(self, n_tokens: int) -> bool:
-        return n_tokens >= _MIN_TOKENS and self._engine.can_copy_state
+        return n_tokens >= _MIN_TOKENS and self._engine.can_split
 
     def _is_due(self, fingerprint: Fingerprint) -> bool:
         digest = fingerprint.digest

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ from plait.models import resolve
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # A state that an earlier run of the tests left would change what a test counts.
 os.environ["PLAIT_PREFIX_CACHE"] = "off"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def measurements(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file of measurements: each is made once a session, and the user's own are left alone."""
+    path = tmp_path_factory.mktemp("cache") / "measurements.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLAIT_MEASUREMENTS", str(path))
+        yield path
 
 
 @pytest.fixture

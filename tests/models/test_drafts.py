@@ -218,24 +218,21 @@ def test_the_valid_prefix_is_what_the_grammar_allows_and_consumes_nothing() -> N
 class CountingEngine:
     """After a token comes the next number, most likely."""
 
-    n_vocab = 10
-
     def __init__(self) -> None:
-        self.tokens: list[int] = []
+        self.asked: list[list[int]] = []
 
-    def prefill(self, tokens: Sequence[int], cancelled: Callable[[], bool]) -> tuple[int, bool]:
-        self.tokens = list(tokens)
-        return 0, cancelled()
-
-    def logits(self) -> np.ndarray[Any, Any]:
-        return np.eye(10, dtype=np.float32)[(self.tokens[-1] + 1) % 10] * 9
+    def compute(self, tokens: Sequence[int], cancelled: Callable[[], bool]) -> Any:
+        self.asked.append(list(tokens))
+        return None if cancelled() else np.eye(10, dtype=np.float32)[(tokens[-1] + 1) % 10] * 9
 
 
 def test_a_model_drafts_what_it_would_write_itself_with_its_probabilities() -> None:
-    draft = ModelDraft(CountingEngine(), [1, 2])
+    engine = CountingEngine()
+    draft = ModelDraft(engine, [1, 2])
     draft.extend([3])
     chain = draft_tokens(draft, limit=3)
     assert [g.token for g in chain] == [4, 5, 6]
+    assert engine.asked == [[1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5]]
     expected = math.exp(9) / (math.exp(9) + 9)
     assert chain[0].confidence == pytest.approx(expected)
 

@@ -24,11 +24,11 @@ def small(smollm2: Path) -> GGUFInfo:
 def measured(smollm2: Path) -> dict[tuple[str, int, int], dict[str, float]]:
     """What llama.cpp logs of its buffers, in bytes, by KV type, context and batch."""
     lib = pytest.importorskip("llama_cpp")
-    from plait.models import _engine
+    from plait.models import _llama_library
 
     lines: list[str] = []
     collect = lib.llama_log_callback(lambda level, text, data: lines.append(text.decode(errors="replace")))
-    library = _engine._llama_cpp()
+    library = _llama_library.llama_library()
     library.llama_log_set(collect, None)
     found = {}
     try:
@@ -46,7 +46,7 @@ def measured(smollm2: Path) -> dict[tuple[str, int, int], dict[str, float]]:
             library.llama_free(context)
         library.llama_model_free(model)
     finally:
-        library.llama_log_set(_engine._log_callback(library), None)
+        library.llama_log_set(_llama_library._log_callback(library), None)
     return found
 
 
@@ -170,7 +170,7 @@ def test_the_process_takes_no_more_than_the_estimate(small: GGUFInfo, smollm2: P
 
     before = resident()
     engine = Engine(smollm2, context_length=2048)
-    engine.decode(engine.tokenize("The quick brown fox jumps over the lazy dog. " * 20)[:200])
+    engine.compute(engine.vocabulary.tokenize("The quick brown fox jumps over the lazy dog. " * 20)[:200])
     grown = resident() - before
     engine.close()
     estimate = estimate_memory(small, context_length=2048)

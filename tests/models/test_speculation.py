@@ -1,8 +1,5 @@
 import itertools
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,17 +10,17 @@ from llguidance import LLMatcher, LLTokenizer
 from llguidance._tokenizer import TokenizerWrapper
 
 from plait.errors import GrammarError
-from plait.models._batch_cost import BatchCost, CostKey, batch_costs, measure_batch_costs
+from plait.models._batch_cost import BatchCost, measure_batch_costs
+from plait.models._batching import Step
 from plait.models._drafts import Candidate, DraftToken, draft_tokens
 from plait.models._speculation import LOSS_SHARE, DraftLengthPolicy
-from plait.models._verification import Verdict, accept, verify
+from plait.models._verification import Verdict, Verified, accept, verify
 
 QWEN = BatchCost((1, 2, 4, 16), (1.0, 1.5, 2.4, 4.4))
 SMOLLM2 = BatchCost((1, 2, 4, 16), (1.0, 1.8, 2.5, 7.6))
 FREE = BatchCost((1, 16), (1.0, 1.0))
 LINEAR = BatchCost((1, 16), (1.0, 16.0))
 CURVES = [QWEN, SMOLLM2, FREE, LINEAR]
-KEY = CostKey(model="abc", device="cpu", n_threads=2, engine="0.3.36")
 
 
 def chain(*confidences: float, forced: int = 0) -> list[DraftToken]:
@@ -90,57 +87,6 @@ def test_a_slow_machine_is_measured_in_fewer_rounds() -> None:
     machine = Machine()
     machine.measure(rounds=10, budget_s=10.0)
     assert machine.sizes == [16, 1, *(1, 2, 4, 8, 16) * 2]
-
-
-def never() -> BatchCost:
-    raise AssertionError("it was measured before")
-
-
-def test_costs_are_measured_once_for_each_device_and_model(tmp_path: Path) -> None:
-    assert batch_costs(KEY, lambda: QWEN, folder=tmp_path / "new") == QWEN
-    assert batch_costs(KEY, never, folder=tmp_path / "new") == QWEN
-    for other in ({"model": "b"}, {"device": "cuda"}, {"n_threads": 4}, {"engine": "1"}):
-        assert batch_costs(replace(KEY, **other), lambda: SMOLLM2, folder=tmp_path / "new") == SMOLLM2
-    assert batch_costs(KEY, never, folder=tmp_path / "new") == QWEN
-    assert not list((tmp_path / "new").glob("*.new"))
-
-
-def _broken(good: dict[str, Any]) -> Iterator[str]:
-    yield ""
-    yield json.dumps(good)[:-9]
-    yield json.dumps([])
-    for change in (
-        {"version": 2},
-        {"key": {**good["key"], "model": "another"}},
-        {"seconds": [1.0]},
-        {"seconds": [-1.0] * 4},
-        {"sizes": "1"},
-        {"more": 1},
-    ):
-        yield json.dumps({**good, **change})
-
-
-def test_a_damaged_or_foreign_file_is_measured_again_and_replaced(tmp_path: Path) -> None:
-    batch_costs(KEY, lambda: QWEN, folder=tmp_path)
-    (path,) = tmp_path.iterdir()
-    for text in _broken(json.loads(path.read_text())):
-        path.write_text(text)
-        assert batch_costs(KEY, lambda: SMOLLM2, folder=tmp_path) == SMOLLM2
-        assert batch_costs(KEY, never, folder=tmp_path) == SMOLLM2
-
-
-def test_a_folder_that_cannot_be_written_costs_only_the_time_to_measure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("")
-    assert batch_costs(KEY, lambda: QWEN, folder=tmp_path / "file") == QWEN
-
-    def full(self: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    assert batch_costs(KEY, lambda: QWEN, folder=tmp_path) == QWEN
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 # The length of drafts
@@ -282,24 +228,48 @@ def verifications(draw: st.DrawFn, n_vocab: int = 4) -> tuple[list[Any], list[An
     return rows, masks, [draw(st.sampled_from(list(allowed[i]))) for i in range(n)]
 
 
+class Masks:
+    """Rules that are written down, and what was asked of them."""
+
+    def __init__(self, masks: Sequence[Any], *, is_lazy: bool = False) -> None:
+        self.masks = masks
+        self.is_lazy = is_lazy
+        self.asked: list[tuple[int, str]] = []
+
+    def permits(self, i: int, token: int) -> bool:
+        self.asked.append((i, "one"))
+        return not self.is_lazy and (self.masks[i] is None or bool(self.masks[i][token]))
+
+    def mask(self, i: int) -> Any:
+        self.asked.append((i, "all"))
+        return self.masks[i]
+
+
 class NoRandom:
     def choice(self, a: int, *, p: Any) -> int:
         raise AssertionError("greedy decoding draws nothing")
 
 
-@given(verifications())
-def test_greedy_tokens_are_those_of_decoding_one_by_one(case: tuple[list[Any], list[Any], list[int]]) -> None:
+@given(verifications(), st.booleans())
+def test_greedy_tokens_are_those_of_decoding_one_by_one(
+    case: tuple[list[Any], list[Any], list[int]], is_lazy: bool
+) -> None:
     rows, masks, drafted = case
-    asked: list[int] = []
-
-    def mask_at(i: int) -> Any:
-        asked.append(i)
-        return masks[i]
-
-    verdict = accept(rows, mask_at, drafted, 0.0, NoRandom())
+    rules = Masks(masks, is_lazy=is_lazy)
+    verdict = accept(rows, rules, drafted, 0.0, NoRandom())
     text, next_token = token_by_token(rows, masks, drafted)
     assert verdict == Verdict(len(text), next_token)
-    assert asked == sorted(set(asked))
+    places = [i for i, _ in rules.asked]
+    assert places == sorted(places)
+    assert len(set(rules.asked)) == len(rules.asked)
+
+
+def test_greedy_decoding_asks_for_a_whole_mask_only_where_the_likeliest_token_is_not_allowed() -> None:
+    rows = [np.array([0, 1, 2, 3], np.float32)] * 3
+    rules = Masks([np.array([True] * 4), np.array([True, True, True, False]), None])
+    assert accept(rows, rules, [3, 2], 0.0, NoRandom()) == Verdict(2, 3)
+    # A guess is allowed, so one that is the likeliest needs no question at all.
+    assert rules.asked == [(1, "one"), (1, "all"), (2, "one")]
 
 
 class Branching:
@@ -329,7 +299,7 @@ def outcomes(
         way = ways.pop()
         random = Branching(way)
         try:
-            verdict = accept(rows, masks.__getitem__, drafted, temperature, random)
+            verdict = accept(rows, Masks(masks), drafted, temperature, random)
         except LookupError:
             ways += [(*way, token) for token in random.open]
         else:
@@ -359,13 +329,13 @@ def test_sampled_tokens_have_exactly_the_model_s_distribution(
 
 def test_a_grammar_that_allows_no_token_is_an_error() -> None:
     with pytest.raises(GrammarError, match="no token"):
-        accept([np.zeros(4, np.float32)], lambda i: np.zeros(32, bool), [], 0.0, NoRandom())
+        accept([np.zeros(4, np.float32)], Masks([np.zeros(32, bool)]), [], 0.0, NoRandom())
 
 
 def test_the_padding_of_a_mask_is_no_token() -> None:
     mask = np.zeros(32, bool)
     mask[[2, 30]] = True
-    assert accept([np.zeros(4, np.float32)], lambda i: mask, [], 0.0, NoRandom()) == Verdict(0, 2)
+    assert accept([np.zeros(4, np.float32)], Masks([mask]), [], 0.0, NoRandom()) == Verdict(0, 2)
 
 
 # Verification with an engine and a grammar
@@ -394,19 +364,27 @@ class HashEngine:
         self.seed = seed
         self.tokens = list(tokens)
         self.n_batches = 0
-        self._rows: dict[int, Any] = {}
 
-    def decode(self, tokens: Sequence[int], logits_at: Sequence[int]) -> None:
+    def run(self, work: Generator[Step, list[Any], Verified]) -> Verified:
+        """Decode what ``work`` wants next until it has its result."""
+        step = next(work)
+        while True:
+            try:
+                step = work.send(self.decode(step))
+            except StopIteration as end:
+                verified: Verified = end.value
+                return verified
+
+    def decode(self, step: Step) -> list[Any]:
+        assert step.tokens
+        assert list(step.logits_at) == sorted(set(step.logits_at))
         self.n_batches += 1
         start = len(self.tokens)
-        self.tokens += tokens
-        self._rows = {i: self.row(self.tokens[: start + i + 1]) for i in logits_at}
+        self.tokens += step.tokens
+        return [self.row(self.tokens[: start + i + 1]) for i in step.logits_at]
 
     def row(self, tokens: Sequence[int]) -> Any:
         return np.random.default_rng([self.seed, *tokens]).normal(size=5).astype(np.float32)
-
-    def logits_of(self, place: int) -> Any:
-        return self._rows[place]
 
     def forget(self, n_tokens: int) -> None:
         assert n_tokens > 0
@@ -446,14 +424,15 @@ def write(seed: int, limit: int, temperature: float, *, grammar: bool) -> tuple[
     mask = None
     if matcher is not None:
         mask = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little").view(bool)
-    new = consume(accept([engine.row([3])], lambda i: mask, [], temperature, random).next_token or 0)
+    new = consume(accept([engine.row([3])], Masks([mask]), [], temperature, random).next_token or 0)
     while len(answer) < 12:
         answer += new
         draft.extend(new)
         if matcher is not None and matcher.is_stopped():
             break
         drafted = draft_tokens(draft, matcher, limit=limit)
-        verified = verify(engine, matcher, new, drafted, temperature=temperature, random=random)
+        work = verify(engine, matcher, new, drafted, temperature=temperature, random=random)
+        verified = engine.run(work)
         answer += verified.tokens
         draft.extend(verified.tokens)
         assert engine.tokens == [3, *answer]
@@ -472,3 +451,19 @@ def test_an_answer_with_drafts_is_the_one_without(
     drafted, fast = write(seed, limit, temperature, grammar=grammar)
     assert drafted == plain
     assert fast.n_batches <= slow.n_batches
+
+
+def test_guesses_that_the_grammar_refuses_are_an_error_and_no_answer() -> None:
+    matcher = LLMatcher(TABLE, LLMatcher.grammar_from_lark(LARK), log_level=0)
+    engine = HashEngine(1, [3])
+    with pytest.raises(GrammarError, match="refuses what was guessed"):
+        engine.run(verify(engine, matcher, [0], chain(0.9), temperature=0.0, random=NoRandom()))
+
+
+def test_an_answer_that_its_guesses_complete_asks_for_no_logits_behind_them() -> None:
+    matcher = LLMatcher(TABLE, LLMatcher.grammar_from_lark('start: "b" /[ab]/'), log_level=0)
+    assert matcher.consume_token(1)
+    step = next(
+        verify(HashEngine(1, []), matcher, [1], [DraftToken(0, 0.9)], temperature=0.0, random=NoRandom())
+    )
+    assert (list(step.tokens), list(step.logits_at)) == ([1, 0], [0])

@@ -131,9 +131,15 @@ def test_the_oldest_of_many_measurements_are_forgotten(tmp_path: Path) -> None:
     assert "k0" not in kept
 
 
-def test_measurements_lie_in_the_cache_folder() -> None:
-    assert measurements_path().name == "measurements.json"
-    assert "plait" in measurements_path().parts
+def test_measurements_lie_in_the_cache_folder_or_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for unset in ("", " "):
+        monkeypatch.setenv("PLAIT_MEASUREMENTS", unset)
+        assert measurements_path().name == "measurements.json"
+        assert "plait" in measurements_path().parts
+    monkeypatch.setenv("PLAIT_MEASUREMENTS", "~/elsewhere/m.json")
+    assert measurements_path() == Path.home() / "elsewhere" / "m.json"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from plait.models import Generation, LlamaModel, Message
 from plait.models._engine import Engine
 from plait.models._prefix_cache import PrefixCache
+from plait.models._sequences import CachedSequence
 from plait.models._template import ChatTemplate
 from plait.models._warm_start import file_identity, static_tokens
 from plait.planners import CompilerPlanner, NativePlanner, PlanContext
@@ -32,7 +33,7 @@ DOGS = [RULES, Message("user", "What do dogs like?")]
 @asynccontextmanager
 async def opened(path: Path, folder: Path | PrefixCache) -> AsyncIterator[LlamaModel]:
     cache = folder if isinstance(folder, PrefixCache) else PrefixCache(folder)
-    model = LlamaModel(path, context_length=2048, n_threads=1, prefix_cache=cache)
+    model = LlamaModel(path, context_length=2048, n_threads=1, prefix_cache=cache, drafts=False)
     try:
         yield model
     finally:
@@ -76,24 +77,34 @@ async def test_a_restored_state_gives_the_text_that_computing_gives(smollm2: Pat
 def test_a_restored_state_gives_the_logits_that_memory_gives_bit_for_bit(smollm2: Path) -> None:
     text = "The owl and the pussycat went to sea in a beautiful pea-green boat. " * 8
     engine, other = (Engine(smollm2, context_length=512, n_threads=1) for _ in range(2))
-    prompt = engine.tokenize(text)
+    prompt = engine.vocabulary.tokenize(text)
     n_static = len(prompt) - 12
-    engine.prefill(prompt, lambda: False)
-    computed = engine.logits().copy()
-    state = engine.export_state(prompt[:n_static])
-    engine.prefill([*prompt[:n_static], 5], lambda: False)  # what follows is forgotten
-    assert engine.prefill(prompt, lambda: False) == (n_static, False)
-    reused = engine.logits().copy()
+    computed = computed_row(engine, prompt)
+    state = engine.export_state(holder(engine, prompt), prompt[:n_static])
+    computed_row(engine, [*prompt[:n_static], 5])  # what follows is forgotten
+    assert engine.pool.n_common(prompt) == n_static
+    reused = computed_row(engine, prompt)
     assert state is not None
     assert other.import_state(prompt[:n_static], state)
-    assert other.prefill(prompt, lambda: False) == (n_static, False)
-    restored = other.logits().copy()
+    assert other.pool.n_common(prompt) == n_static
+    restored = computed_row(other, prompt)
     engine.close()
     other.close()
     assert (restored == reused).all()
     # A batch of another length is computed by other kernels, so this is equal but for their noise.
     assert np.abs(_probabilities(restored) - _probabilities(computed)).max() < 0.1
     assert restored.argmax() == computed.argmax()
+
+
+def computed_row(engine: Engine, tokens: list[int]) -> npt.NDArray[np.float32]:
+    row = engine.compute(tokens)
+    assert row is not None
+    return row.copy()
+
+
+def holder(engine: Engine, tokens: list[int]) -> CachedSequence:
+    """The sequence that begins with ``tokens``."""
+    return next(s for s in engine.pool.sequences if s.tokens[: len(tokens)] == tokens)
 
 
 def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -103,16 +114,18 @@ def _probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 async def test_a_state_put_back_is_bit_for_bit_the_one_taken_out(smollm2: Path) -> None:
     engine = Engine(smollm2, context_length=512, n_threads=1)
-    tokens = engine.tokenize("The owl and the pussycat went to sea in a beautiful pea-green boat. " * 3)
-    engine.prefill(tokens, lambda: False)
-    state = engine.export_state(tokens[:40])
+    text = "The owl and the pussycat went to sea in a beautiful pea-green boat. " * 3
+    tokens = engine.vocabulary.tokenize(text)
+    engine.compute(tokens)
+    sequence = holder(engine, tokens)
+    state = engine.export_state(sequence, tokens[:40])
     assert state is not None
-    assert engine.export_state([*tokens[:40], 1]) is None
-    assert engine.n_in_memory(tokens) == len(tokens)
+    assert engine.export_state(sequence, [*tokens[:40], 1]) is None
+    assert engine.pool.n_common(tokens) == len(tokens)
     other = Engine(smollm2, context_length=512, n_threads=1)
     assert other.import_state(tokens[:40], state)
-    assert other.n_in_memory(tokens) == 40
-    assert other.export_state(tokens[:40]) == state
+    assert other.pool.n_common(tokens) == 40
+    assert other.export_state(holder(other, tokens[:40]), tokens[:40]) == state
     engine.close()
     other.close()
 
@@ -353,18 +366,34 @@ async def test_two_models_at_once_share_a_folder(smollm2: Path, tmp_path: Path) 
 
 async def test_a_restored_prompt_makes_room_for_itself(smollm2: Path) -> None:
     engine = Engine(smollm2, context_length=256, n_threads=1)
-    tokens = engine.tokenize("one two three four five six seven eight " * 10)
-    engine.prefill(tokens, lambda: False)
-    state = engine.export_state(tokens)
+    tokens = engine.vocabulary.tokenize("one two three four five six seven eight " * 10)
+    engine.compute(tokens)
+    state = engine.export_state(holder(engine, tokens), tokens)
     assert state is not None
     for word in (" cat", " dog", " cow", " owl"):
-        engine.prefill(engine.tokenize(word * 60), lambda: False)
-    assert engine.n_in_memory(tokens) < len(tokens)
+        engine.compute(engine.vocabulary.tokenize(word * 60))
+    assert engine.pool.n_common(tokens) < len(tokens)
     assert engine.import_state(tokens, state)
-    assert engine.n_in_memory(tokens) == len(tokens) > 64
-    assert sum(len(s.tokens) for s in engine._sequences) <= 256
-    engine.prefill([*tokens, *engine.tokenize(" nine" * 100)], lambda: False)
+    assert engine.pool.n_common(tokens) == len(tokens) > 64
+    assert sum(len(s.tokens) for s in engine.pool.sequences) <= 256
+    assert engine.compute([*tokens, *engine.vocabulary.tokenize(" nine" * 100)]) is not None
     engine.close()
+
+
+async def test_a_state_that_finds_no_room_now_stays_on_disk(smollm2: Path, tmp_path: Path) -> None:
+    await ask_afresh(smollm2, tmp_path, CATS)
+    async with opened(smollm2, tmp_path) as model:
+        assert model._warm_start is not None
+        n_static = (await ask(model, CATS)).usage.restored_tokens
+        static, pool = model._prompt(CATS, ())[:n_static], model._engine.pool
+        with model._engine.lock:
+            taken = [pool.take_empty() for _ in pool.sequences]
+            assert model._warm_start.restore(static) == 0
+            for sequence in taken:
+                assert sequence is not None
+                pool.release(sequence)
+            assert model._warm_start.restore(static) == n_static
+    assert len(stored(tmp_path)) == 1
 
 
 async def test_an_answer_that_is_left_early_still_leaves_its_prompt_behind(
@@ -406,7 +435,7 @@ async def test_models_whose_state_has_no_parts_are_left_out(
     smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(smollm2, tmp_path) as model:
-        monkeypatch.setattr(model._engine, "can_copy_state", False)
+        monkeypatch.setattr(model._engine, "can_split", False)
         await ask(model, CATS)
     assert stored(tmp_path) == []
 
