@@ -68,4 +68,10 @@ class Grammars:
             from llguidance.llamacpp import lltokenizer_from_vocab
         except ImportError as error:
             raise MissingExtraError("llguidance", "local") from error
-        return lltokenizer_from_vocab(self._vocabulary.pointer)
+        try:
+            return lltokenizer_from_vocab(self._vocabulary.pointer)
+        except ValueError as error:
+            raise GrammarError(
+                f"llguidance cannot read this model's vocabulary: {error}; "
+                "use a model whose tokenizer falls back on bytes, or no grammar"
+            ) from error

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
+from plait.errors import ModelError
+
+_SPACE = "\u2581"  # what SentencePiece writes for a space
+
 
 class Vocabulary:
     """The vocabulary of a loaded model.
@@ -37,7 +41,12 @@ class Vocabulary:
                     yield text
 
     def tokenize(self, text: str) -> list[int]:
-        """The tokens of ``text``, in which control tokens are recognized."""
+        """The tokens of ``text``, in which control tokens are recognized.
+
+        Raises:
+            ModelError: the vocabulary has no tokens for a character of it, nor for the character's bytes.
+        """
+        self._check_bytes(text)
         data = text.encode()
         size = len(data) + 16
         while True:
@@ -48,6 +57,30 @@ class Vocabulary:
             if n >= 0:
                 return list(tokens[:n])
             size = -n
+
+    def _check_bytes(self, text: str) -> None:
+        """Refuse what llama.cpp would end the process at."""
+        if not self._missing_bytes:
+            return
+        for character in {_SPACE, *text.replace(" ", _SPACE)}:  # a space may be put before the text
+            if character not in self._texts and not self._missing_bytes.isdisjoint(character.encode()):
+                raise ModelError(
+                    f"this model's vocabulary has no token for {character!r}, nor for single bytes; "
+                    "use a model whose tokenizer falls back on bytes"
+                )
+
+    @cached_property
+    def _texts(self) -> frozenset[str]:
+        """The tokens' texts, as the file has them."""
+        texts = (self._lib.llama_vocab_get_text(self.pointer, token) for token in range(self.n_vocab))
+        return frozenset(text.decode(errors="replace") for text in texts)
+
+    @cached_property
+    def _missing_bytes(self) -> frozenset[int]:
+        """Bytes that a tokenizer of SentencePiece's kind cannot fall back on."""
+        if self._lib.llama_vocab_type(self.pointer) != self._lib.LLAMA_VOCAB_TYPE_SPM:
+            return frozenset()
+        return frozenset(n for n in range(256) if not {f"<0x{n:02X}>", chr(n)} & self._texts)
 
     def _adds_bos(self, text: str) -> bool:
         if not self._lib.llama_vocab_get_add_bos(self.pointer):

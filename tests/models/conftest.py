@@ -1,14 +1,18 @@
-"""An HTTP server on the loopback interface that plays a model server, over real sockets."""
+"""What tests of models share: a server on the loopback interface that plays one, and tiny models."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from plait.models._gguf_writer import write_gguf
 
 
 @dataclass(frozen=True)
@@ -158,3 +162,70 @@ def wire() -> Any:
         usage = staticmethod(usage_chunk)
 
     return Wire
+
+
+# Models of few tokens and one layer, for what is wrong with a file or odd about it
+
+LETTERS = tuple(map(chr, range(97, 123)))
+BYTES = tuple(f"<0x{n:02X}>" for n in range(256))
+_WIDTH = 32
+_CONTROL, _NORMAL, _UNKNOWN, _BYTE = 3, 1, 2, 6
+
+
+def write_tiny_model(
+    path: Path, *, letters: Sequence[str] = LETTERS, has_bytes: bool = True, template: str | None = None
+) -> Path:
+    """Write a model that llama.cpp loads, with random weights.
+
+    Args:
+        path: the file.
+        letters: its normal tokens.
+        has_bytes: whether it has a token for every byte, to fall back on.
+        template: its chat template; ``None``: it has none.
+    """
+    tokens = ["<unk>", "<s>", "</s>", *letters, *(BYTES if has_bytes else ())]
+    types = [_UNKNOWN, _CONTROL, _CONTROL, *[_NORMAL] * len(letters), *[_BYTE] * (256 * has_bytes)]
+    metadata: dict[str, Any] = {
+        "general.architecture": "llama",
+        "llama.context_length": 512,
+        "llama.embedding_length": _WIDTH,
+        "llama.block_count": 1,
+        "llama.feed_forward_length": 64,
+        "llama.attention.head_count": 1,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.scores": [0.0] * len(tokens),
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 0,
+    }
+    if template is not None:
+        metadata["tokenizer.chat_template"] = template
+    random = np.random.default_rng(0)
+    write_gguf(
+        path, metadata, {name: random.normal(size=shape) for name, shape in _shapes(len(tokens)).items()}
+    )
+    return path
+
+
+def _shapes(n_tokens: int) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd": (n_tokens, _WIDTH),
+        "output": (n_tokens, _WIDTH),
+        "output_norm": (_WIDTH,),
+        "blk.0.attn_norm": (_WIDTH,),
+        "blk.0.ffn_norm": (_WIDTH,),
+        "blk.0.ffn_gate": (64, _WIDTH),
+        "blk.0.ffn_up": (64, _WIDTH),
+        "blk.0.ffn_down": (_WIDTH, 64),
+    }
+    shapes |= {f"blk.0.{name}": (_WIDTH, _WIDTH) for name in ("attn_q", "attn_k", "attn_v", "attn_output")}
+    return {f"{name}.weight": shape for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def write_tiny(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a tiny model, given the options of :func:`write_tiny_model`."""
+    return lambda **options: write_tiny_model(tmp_path / "tiny.gguf", **options)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from plait.models._batch_cost import BatchCost
 from plait.models._batching import Batcher, Step, Steps
 from plait.models._decoding import Decoding
 from plait.models._engine import MAX_SEQUENCES, Chunk, Engine
-from plait.models._gguf_writer import write_gguf
 
 pytestmark = pytest.mark.anyio
 
@@ -363,38 +362,10 @@ async def test_a_model_that_drafts_for_itself_is_nearly_always_right(smollm2: Pa
         assert len(drafted.batches) < 0.4 * len(plain.batches)
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    """A model that can be loaded, of few tokens and one layer."""
-    path, width, tokens = tmp_path / "tiny.gguf", 32, ["<unk>", "<s>", "</s>", *map(chr, range(97, 123))]
-    tokens += [f"<0x{n:02X}>" for n in range(256)]
-    random = np.random.default_rng(0)
-    shapes = {"token_embd": (len(tokens), width), "output": (len(tokens), width), "output_norm": (width,)}
-    for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-        shapes[f"blk.0.{name}"] = (width, width)
-    shapes |= {"blk.0.ffn_gate": (64, width), "blk.0.ffn_up": (64, width), "blk.0.ffn_down": (width, 64)}
-    shapes |= {"blk.0.attn_norm": (width,), "blk.0.ffn_norm": (width,)}
-    write_gguf(
-        path,
-        {
-            "general.architecture": "llama",
-            "llama.context_length": 512,
-            "llama.embedding_length": width,
-            "llama.block_count": 1,
-            "llama.feed_forward_length": 64,
-            "llama.attention.head_count": 1,
-            "llama.attention.layer_norm_rms_epsilon": 1e-5,
-            "tokenizer.ggml.model": "llama",
-            "tokenizer.ggml.tokens": tokens,
-            "tokenizer.ggml.scores": [0.0] * len(tokens),
-            "tokenizer.ggml.token_type": [2, 3, 3, *[1] * 26, *[6] * 256],
-        },
-        {f"{name}.weight": random.normal(size=shape) for name, shape in shapes.items()},
-    )
-    return path
-
-
-async def test_a_draft_model_of_another_vocabulary_is_refused(smollm2: Path, tiny: Path) -> None:
+async def test_a_draft_model_of_another_vocabulary_is_refused(
+    smollm2: Path, write_tiny: Callable[..., Path]
+) -> None:
+    tiny = write_tiny()
     with pytest.raises(ModelError, match="draft model has 285 tokens and the model 49152"):
         LlamaModel(smollm2, context_length=256, drafts=tiny)
 
