@@ -12,8 +12,8 @@ that it would compute otherwise, but the right token's logit is raised, so that 
 its text is shorter or worse. *Own* rows are what the model writes by itself.
 
 Rounds take turns between the engines, and each number is the median of a request's rounds, summed over the
-requests; own texts are written once. Drafts begin each round with no memory of earlier answers. Run it on a machine that does nothing
-else.
+requests; own texts are written once. Drafts begin each round with no memory of earlier answers. Run it on a
+machine that does nothing else.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from plait.models._warm_start import WarmStart, static_tokens
 if TYPE_CHECKING:
     from plait.models._decoding import Prompt
     from plait.models._engine import Engine
+    from plait.models._speculation import SpeculationCounts
     from plait.models._template import ChatTemplate
 
 
@@ -119,6 +120,11 @@ class LlamaModel:
             control_texts=vocabulary.control_texts(),
             model=self.name,
         )
+
+    @property
+    def speculation(self) -> SpeculationCounts | None:
+        """What drafts did so far: guesses, those that stood, seconds spent and saved; ``None`` without."""
+        return None if self._speculation is None else self._speculation.counts
 
     @property
     def placement(self) -> Placement:
