@@ -20,12 +20,17 @@ from typing import Protocol
 
 from plait.errors import ModelError
 from plait.models._engine import MAX_BATCH, MAX_ROWS, AbortedError, Chunk, Engine, Row
+from plait.models._parking import ParkedStates
 from plait.models._sequences import CachedSequence, n_common
 from plait.models._warm_start import WarmStart
 
 _SHORT = 32  # tokens of a step that is not cut
 _PROMPT_BESIDE_DECODING = 32  # tokens of prompts in a batch that somebody's next token waits for
 _WORTH_WAITING = 64  # tokens that a prompt would share with one that is being computed
+_WORTH_PARKING = 64  # tokens; fewer are computed about as fast as they are copied
+_IDLE_CELLS = 256  # cells that may lie idle beside those of running requests,
+_IDLE_SHARE = 0.25  # or so many for each of these
+_PARKED_BYTES = 256 << 20
 _HEADROOM = 256  # free cells that a request beside others begins with
 
 
@@ -154,6 +159,7 @@ class Batcher:
         self._waiting: deque[_Job] = deque()
         self._running: list[_Job] = []
         self._in_batch: list[_Job] = []
+        self._parked = ParkedStates(_PARKED_BYTES)
 
     def submit(self, request: Request) -> None:
         """Run ``request``; its ``finish`` is called, in another thread, whatever happens."""
@@ -217,6 +223,7 @@ class Batcher:
                 continue
             if not self._has_room(job):
                 return
+            self._unpark(job)
             if not job.was_started and self._warm_start is not None:
                 job.n_restored = self._warm_start.restore(job.request.static)
             sequence = self._engine.pool.take(job.target, job.places[0])
@@ -226,6 +233,27 @@ class Batcher:
                 job.n_cached, job.was_started = len(sequence.tokens), True
             self._waiting.remove(job)
             self._running.append(job)
+            self._park_idle()
+
+    def _unpark(self, job: _Job) -> None:
+        """Bring what ``job`` begins with back into the cache, if it was taken out and there is room."""
+        parked, pool = self._parked.find(job.target), self._engine.pool
+        n_gained = n_common(parked, tuple(job.target)) - pool.n_common(job.target)
+        if n_gained >= _WORTH_PARKING and pool.has_room_for(len(parked)):
+            self._engine.import_state(parked, self._parked.take(parked))
+
+    def _park_idle(self) -> None:
+        """Take idle sequences out of the cache where they would slow down those that run."""
+        pool = self._engine.pool
+        n_busy = pool.n_busy
+        for sequence in pool.idle:
+            if pool.n_used - n_busy <= max(_IDLE_CELLS, n_busy * _IDLE_SHARE):
+                return
+            if pool.n_own(sequence) >= _WORTH_PARKING:
+                state = self._engine.export_state(sequence, sequence.tokens)
+                if state is not None:
+                    self._parked.put(sequence.tokens, state)
+            pool.truncate(sequence, 0)
 
     def _has_room(self, job: _Job) -> bool:
         """Whether a sequence is idle, and ``job`` fits beside what runs when that has read its prompts."""

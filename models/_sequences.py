@@ -135,6 +135,22 @@ class SequencePool:
                 del self._holders[number]
         del sequence.tokens[n_tokens:], sequence.cells[n_tokens:]
 
+    @property
+    def idle(self) -> list[CachedSequence]:
+        """Sequences that hold something for nobody, the longest unused first."""
+        idle = [s for s in self.sequences if s.tokens and not s.is_busy]
+        return sorted(idle, key=lambda s: s.used_at)
+
+    @property
+    def n_busy(self) -> int:
+        """Cells that belong to running requests."""
+        return len(set().union(*(s.cells for s in self.sequences if s.is_busy)))
+
+    def n_own(self, sequence: CachedSequence) -> int:
+        """Cells of an idle sequence that belong to no running request."""
+        busy = set().union(*(s.cells for s in self.sequences if s.is_busy))
+        return len(set(sequence.cells) - busy)
+
     def make_room(self, n_tokens: int) -> bool:
         """Forget idle sequences, the longest unused first, until ``n_tokens`` more fit; whether they do."""
         idle = sorted((s for s in self.sequences if not s.is_busy), key=lambda s: s.used_at)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from plait.errors import GrammarError, ModelError
 from plait.models._batching import Batcher, Step, Steps
 from plait.models._engine import MAX_BATCH, MAX_ROWS, AbortedError, Chunk
-from plait.models._sequences import SequencePool
+from plait.models._sequences import CachedSequence, SequencePool
 
 N_VOCAB = 5
 DEADLINE_S = 5.0  # far beyond what a test takes; only a thread that hangs gets there
@@ -101,7 +101,7 @@ class FakeEngine:
         self.batches: list[list[Part]] = []
         self.fails_at: set[int] = set()
         self.abort_flag = FakeFlag()
-        self.n_aborted = 0
+        self.n_aborted = self.n_imported = 0
         self.before_batch: Callable[[int], None] = lambda n: None
 
     def decode(self, chunks: Sequence[Chunk]) -> list[list[Any]]:
@@ -122,6 +122,22 @@ class FakeEngine:
                 self.pool.truncate(chunk.sequence, 0)
             raise ModelError(f"batch {number} failed")
         return [self._append(chunk) for chunk in chunks]
+
+    def export_state(self, sequence: CachedSequence, tokens: Sequence[int]) -> bytearray:
+        assert self.lock.locked()
+        assert list(tokens) == sequence.tokens
+        return bytearray(len(tokens))
+
+    def import_state(self, tokens: Sequence[int], state: bytearray) -> bool:
+        assert len(state) == len(tokens)
+        sequence = self.pool.take_empty()
+        assert sequence is not None
+        assert self.pool.make_room(len(tokens))
+        self.cells.write(sequence.id, tokens)
+        self.pool.append(sequence, tokens)
+        self.pool.release(sequence)
+        self.n_imported += len(tokens)
+        return True
 
     def _append(self, chunk: Chunk) -> list[Any]:
         start = len(chunk.sequence.tokens)
@@ -536,6 +552,37 @@ def test_one_that_does_not_fit_even_alone_fails_alone() -> None:
     run(engine, *asks)
     assert isinstance(asks[0].results[0], ModelError)
     asks[1].assert_right()
+
+
+def test_idle_beginnings_leave_the_cache_beside_others_and_come_back_when_they_are_wanted() -> None:
+    engine = FakeEngine()
+    batcher: Any = Batcher(engine)  # type: ignore[arg-type]
+
+    def ask(first: int, n_tokens: int) -> Ask:
+        asked = Ask(prompt(first, n_tokens))
+        batcher.submit(asked)
+        wait_for(asked)
+        assert_nothing_leaks(engine, [asked])
+        asked.assert_right()
+        return asked
+
+    ask(101, 600)
+    ask(202, 300)  # beside it 600 cells would lie idle
+    assert engine.pool.n_used == 305
+    ask(303, 90)  # these 305 too, more than 256
+    assert engine.pool.n_used == 95
+    assert engine.n_imported == 0
+    assert ask(101, 600).n_cached == 599
+    assert engine.n_imported == 605
+    assert ask(202, 300).n_cached == 299
+    assert engine.n_imported == 605 + 305
+
+
+def test_few_idle_cells_stay() -> None:
+    engine = FakeEngine()
+    for first in (101, 202, 303):
+        run(engine, Ask(prompt(first, 90)))
+    assert engine.pool.n_used == 3 * 95
 
 
 def test_idle_beginnings_make_room() -> None:
