@@ -45,7 +45,7 @@ from plait.apps._examples import assistant_examples
 from plait.apps.evaluation._requests import Request, read_requests
 from plait.apps.evaluation._sixteen import assistant_toolbox
 from plait.models import LlamaModel, resolve
-from plait.models._calibration import costs_of_batches, speculation
+from plait.models._calibration import costs_of_batches, in_own_thread, speculation
 from plait.models._decoding import Decoding
 from plait.models._engine import Chunk, Engine, Row
 from plait.models._sequences import n_common
@@ -238,7 +238,8 @@ class Bench:
         prompt = tuple(self.model._prompt(messages, ()))
         self.right.expect({prompt: case.texts[dialect]} if replay else {})
         if engine == THEIRS:
-            return self._run_theirs(messages, len(prompt), replay=replay)
+            # As plait's does: OpenMP's workers for two threads are more than the cores, and slow down both.
+            return in_own_thread(lambda: self._run_theirs(messages, replay=replay))
         self.model._speculation = self._drafts if "drafts" in engine else None
         if engine != "plain":
             return asyncio.run(self._run_ours(dialect, context))
@@ -264,7 +265,7 @@ class Bench:
             forced=usage.forced_tokens,
         )
 
-    def _run_theirs(self, messages: Sequence[Any], n_prompt: int, *, replay: bool) -> Timing:
+    def _run_theirs(self, messages: Sequence[Any], *, replay: bool) -> Timing:
         from llama_cpp import LogitsProcessorList
 
         def raised(tokens: Any, scores: Any) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plait.models._batch_cost import BatchCost
-from plait.models._calibration import costs_of_batches, seconds_of_batch, tune_threads
+from plait.models._calibration import costs_of_batches, in_own_thread, seconds_of_batch, tune_threads
 from plait.models._memory import KVType
 from plait.models._placement import Placement
 from plait.models._prefix_cache import PrefixCache
@@ -87,7 +87,7 @@ def measure_speed(
             threads = tune_threads(engine, anew=True)
         said("batches")
         costs = costs_of_batches(engine, anew=True)
-        return _measured(engine, load_s, threads, costs, said)
+        return in_own_thread(lambda: _measured(engine, load_s, threads, costs, said))
 
 
 def _measured(

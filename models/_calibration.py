@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from plait.models._batch_cost import BatchCost, measure_batch_costs
 from plait.models._measurements import keep_measurement, read_measurement
@@ -15,8 +17,21 @@ if TYPE_CHECKING:
     from plait.models._engine import Engine
     from plait.models._speculating import Speculation
 
+Result = TypeVar("Result")
+
 _THREADS_BATCH = 16  # tokens; enough to tell counts apart, and few enough not to keep the user waiting
 _THREADS_ROUNDS = 2
+
+
+def in_own_thread(work: Callable[[], Result]) -> Result:
+    """What ``work`` returns, done in a thread that ends with it.
+
+    OpenMP gives each thread that computes workers of its own, which stay as long as that thread does. Where
+    all of them are more than the cores, each waits asleep instead of spinning, which makes every token of a
+    small model half as slow again. So nothing is computed in a thread that lives on: the main one, above all.
+    """
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(work).result()
 
 
 def tune_threads(engine: Engine, *, anew: bool = False) -> ThreadCounts:
@@ -37,13 +52,15 @@ def tune_threads(engine: Engine, *, anew: bool = False) -> ThreadCounts:
         return seconds_of_batch(engine, n_tokens)
 
     with engine.lock:
-        counts = measure_threads(
-            run,
-            thread_candidates(engine.machine.cores),
-            key=performance_key(engine.info, engine.machine),
-            n_rounds=_THREADS_ROUNDS,
-            batch_tokens=_THREADS_BATCH,
-            anew=anew,
+        counts = in_own_thread(
+            lambda: measure_threads(
+                run,
+                thread_candidates(engine.machine.cores),
+                key=performance_key(engine.info, engine.machine),
+                n_rounds=_THREADS_ROUNDS,
+                batch_tokens=_THREADS_BATCH,
+                anew=anew,
+            )
         )
         engine.set_threads(counts.n_threads, counts.n_threads_batch)
     return counts
@@ -68,7 +85,9 @@ def costs_of_batches(engine: Engine, *, anew: bool = False) -> BatchCost:
     if known is not None:
         return known
     with engine.lock:
-        costs = measure_batch_costs(lambda n_tokens: seconds_of_batch(engine, n_tokens))
+        costs = in_own_thread(
+            lambda: measure_batch_costs(lambda n_tokens: seconds_of_batch(engine, n_tokens))
+        )
     keep_measurement(key, {"sizes": list(costs.sizes), "seconds": list(costs.seconds)})
     return costs
 
