@@ -1,8 +1,7 @@
 """States of idle sequences, kept outside of the KV cache.
 
-Attention passes over every cell of the cache, those of other sequences included, and with small models
-that is most of the work: beside 2,000 cells of another sequence a model of 135M parameters takes half as long
-again for a token.
+Attention passes over every cell of the cache, those of other sequences included, and behind long prompts that
+is most of the work of a small model.
 """
 
 from __future__ import annotations

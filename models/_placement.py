@@ -63,6 +63,7 @@ def choose_placement(
             n_sequences=n_sequences,
             n_outputs=n_outputs,
             n_gpu_layers=n_gpu_layers,
+            flash_attention=_flash_attention(n_gpu_layers, kv) is not False,
         )
 
     kv_types = [kv_type] if kv_type is not None else _kv_types(info)
@@ -78,6 +79,17 @@ def choose_placement(
         if estimate(n_layers, kv).device_bytes <= _budget(machine.gpus, machine):
             return _placement(estimate(n_layers, kv), n_layers, kv, machine.gpus, machine)
     return _placement(estimate(0, kv), 0, kv, (), machine)
+
+
+def _flash_attention(n_gpu_layers: int, kv_type: KVType) -> bool | None:
+    """Whether to use it.
+
+    An 8-bit cache of values needs it, and llama.cpp knows whether a GPU's build has it. CPUs decode behind
+    a long prompt faster without it, at the price of more working memory and a slightly slower prefill.
+    """
+    if kv_type == "q8_0":
+        return True
+    return None if n_gpu_layers > 0 else False
 
 
 def _kv_types(info: GGUFInfo) -> list[KVType]:
@@ -110,8 +122,7 @@ def _placement(
         n_gpu_layers=n_gpu_layers,
         n_threads=min(machine.cores.n_fast, n_most),
         n_threads_batch=min(machine.cores.n_all, n_most),
-        # An 8-bit cache of values needs it; llama.cpp refuses the one without the other.
-        flash_attention=True if kv_type == "q8_0" else None,
+        flash_attention=_flash_attention(n_gpu_layers, kv_type),
         kv_type=kv_type,
         device="+".join(gpu.name for gpu in gpus) or "CPU",
         main_gpu=machine.gpus.index(gpus[0]) if len(gpus) == 1 else None,
