@@ -28,7 +28,8 @@ def in_own_thread(work: Callable[[], Result]) -> Result:
 
     OpenMP gives each thread that computes workers of its own, which stay as long as that thread does. Where
     all of them are more than the cores, each waits asleep instead of spinning, at every one of a model's
-    hundreds of barriers a token, and small models become much slower. So nothing is computed in a thread that lives on: the main one, above all.
+    hundreds of barriers a token, and small models become much slower. So nothing is computed in a thread
+    that lives on: the main one, above all.
     """
     with ThreadPoolExecutor(max_workers=1) as executor:
         return executor.submit(work).result()
