@@ -59,7 +59,7 @@ ContextLength = Annotated[int | None, typer.Option(help="Tokens of prompt and an
 PlannerOption = Annotated[
     PlannerName,
     typer.Option(
-        help="compiler (one plan for all), compact (the same in fewer tokens), or the baselines react and native."
+        help="compiler (one plan for all), compact (that in fewer tokens), or the baselines react and native."
     ),
 ]
 Home = Annotated[
