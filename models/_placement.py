@@ -63,7 +63,6 @@ def choose_placement(
             n_sequences=n_sequences,
             n_outputs=n_outputs,
             n_gpu_layers=n_gpu_layers,
-            flash_attention=_flash_attention(n_gpu_layers, kv) is not False,
         )
 
     kv_types = [kv_type] if kv_type is not None else _kv_types(info)
@@ -81,15 +80,12 @@ def choose_placement(
     return _placement(estimate(0, kv), 0, kv, (), machine)
 
 
-def _flash_attention(n_gpu_layers: int, kv_type: KVType) -> bool | None:
+def _flash_attention(kv_type: KVType) -> bool | None:
     """Whether to use it.
 
-    An 8-bit cache of values needs it, and llama.cpp knows whether a GPU's build has it. CPUs decode behind
-    a long prompt faster without it, at the price of more working memory and a slightly slower prefill.
+    An 8-bit cache of values needs it; else llama.cpp takes it where the build has it.
     """
-    if kv_type == "q8_0":
-        return True
-    return None if n_gpu_layers > 0 else False
+    return True if kv_type == "q8_0" else None
 
 
 def _kv_types(info: GGUFInfo) -> list[KVType]:
@@ -122,7 +118,7 @@ def _placement(
         n_gpu_layers=n_gpu_layers,
         n_threads=min(machine.cores.n_fast, n_most),
         n_threads_batch=min(machine.cores.n_all, n_most),
-        flash_attention=_flash_attention(n_gpu_layers, kv_type),
+        flash_attention=_flash_attention(kv_type),
         kv_type=kv_type,
         device="+".join(gpu.name for gpu in gpus) or "CPU",
         main_gpu=machine.gpus.index(gpus[0]) if len(gpus) == 1 else None,

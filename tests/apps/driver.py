@@ -18,7 +18,8 @@ if "BLOCKED" in os.environ:
     sys.modules[os.environ["BLOCKED"]] = None  # type: ignore[assignment]
 
 from plait.apps import cli
-from plait.models import LlamaModel, ScriptedModel
+from plait.models import ScriptedModel
+from plait.models._engine import Engine
 from plait.tools import tool
 
 
@@ -93,9 +94,9 @@ async def stall(number: int) -> None:
         await asyncio.Event().wait()
 
 
-def told_decode(self: LlamaModel, *arguments: Any) -> None:
+def told_decode(self: Engine, chunks: Any) -> Any:
     say("decoding")
-    decode(self, *arguments)
+    return decode(self, chunks)
 
 
 def scripted(*_: object) -> ScriptedModel:
@@ -112,5 +113,5 @@ if __name__ == "__main__":
             _session.open_model = scripted
             _session.prepare_model = lambda *_: None
     if "TELL_DECODING" in os.environ:
-        decode, LlamaModel._decode = LlamaModel._decode, told_decode
+        decode, Engine.decode = Engine.decode, told_decode
     cli.main()

@@ -71,7 +71,7 @@ def test_without_a_gpu_it_runs_on_the_fast_cores() -> None:
     placement = choose_placement(SEVEN_B, machine(cores=Cores(6, 14)), context_length=8192)
     assert (placement.n_gpu_layers, placement.device, placement.main_gpu) == (0, "CPU", None)
     assert (placement.n_threads, placement.n_threads_batch) == (6, 14)
-    assert (placement.kv_type, placement.flash_attention) == ("f16", False)
+    assert (placement.kv_type, placement.flash_attention) == ("f16", None)
     assert placement.estimate.device_bytes == 0
 
 
