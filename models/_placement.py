@@ -80,14 +80,6 @@ def choose_placement(
     return _placement(estimate(0, kv), 0, kv, (), machine)
 
 
-def _flash_attention(kv_type: KVType) -> bool | None:
-    """Whether to use it.
-
-    An 8-bit cache of values needs it; else llama.cpp takes it where the build has it.
-    """
-    return True if kv_type == "q8_0" else None
-
-
 def _kv_types(info: GGUFInfo) -> list[KVType]:
     lengths = (info.key_length or 1, info.value_length or 1)
     return ["f16", "q8_0"] if all(length % _KV_BLOCK == 0 for length in lengths) else ["f16"]
@@ -118,7 +110,8 @@ def _placement(
         n_gpu_layers=n_gpu_layers,
         n_threads=min(machine.cores.n_fast, n_most),
         n_threads_batch=min(machine.cores.n_all, n_most),
-        flash_attention=_flash_attention(kv_type),
+        # An 8-bit cache of values needs it; llama.cpp refuses the one without the other.
+        flash_attention=True if kv_type == "q8_0" else None,
         kv_type=kv_type,
         device="+".join(gpu.name for gpu in gpus) or "CPU",
         main_gpu=machine.gpus.index(gpus[0]) if len(gpus) == 1 else None,

@@ -144,17 +144,15 @@ class SequencePool:
     @property
     def n_busy(self) -> int:
         """Cells that belong to running requests."""
-        return len(set().union(*(s.cells for s in self.sequences if s.is_busy)))
+        return len(self._busy_cells)
 
     def n_own(self, sequence: CachedSequence) -> int:
         """Cells of an idle sequence that belong to no running request."""
-        busy = set().union(*(s.cells for s in self.sequences if s.is_busy))
-        return len(set(sequence.cells) - busy)
+        return len(set(sequence.cells) - self._busy_cells)
 
     def make_room(self, n_tokens: int) -> bool:
         """Forget idle sequences, the longest unused first, until ``n_tokens`` more fit; whether they do."""
-        idle = sorted((s for s in self.sequences if not s.is_busy), key=lambda s: s.used_at)
-        for sequence in idle:
+        for sequence in self.idle:
             if self.n_used + n_tokens <= self._n_cells:
                 return True
             self.truncate(sequence, 0)
@@ -167,14 +165,17 @@ class SequencePool:
         """
         best = self._best(tokens)
         n_common = min(self._n_usable(best, tokens), len(tokens) - 1)
-        held = set(best.cells[:n_common]).union(*(s.cells for s in self.sequences if s.is_busy))
+        held = self._busy_cells.union(best.cells[:n_common])
         return len(held) + len(tokens) - n_common + n_more <= self._n_cells
 
     def has_room_for(self, n_tokens: int) -> bool:
         """Whether a sequence is idle, and could take ``n_tokens`` that no other one has."""
-        busy = [s for s in self.sequences if s.is_busy]
-        held = set().union(*(s.cells for s in busy)) if busy else set()
-        return len(busy) < len(self.sequences) and len(held) + n_tokens <= self._n_cells
+        has_idle = not all(s.is_busy for s in self.sequences)
+        return has_idle and self.n_busy + n_tokens <= self._n_cells
+
+    @property
+    def _busy_cells(self) -> set[int]:
+        return set().union(*(s.cells for s in self.sequences if s.is_busy))
 
     def _best(self, tokens: Sequence[int]) -> CachedSequence:
         """Where a request with ``tokens`` would begin."""

@@ -164,9 +164,8 @@ def describe_now(now: datetime | None) -> str:
     if now is None:
         return ""
     days = [now + timedelta(days=i) for i in range(_N_DAYS)]
-    names = ["tomorrow", *(f"{day:%A}" for day in days[2:])]
-    coming = ", ".join(f"{name} {day:%Y-%m-%d}" for name, day in zip(names, days[1:], strict=True))
-    return f"Today: {now:%A %Y-%m-%d} ({coming})\nTime: {now:%H:%M}\n"
+    coming = ", ".join(f"{day:%A %Y-%m-%d}" for day in days[1:])
+    return f"Today: {now:%A %Y-%m-%d} (tomorrow {coming})\nTime: {now:%H:%M}\n"
 
 
 def plan_request(context: PlanContext, write: Callable[[Task], str] = str) -> str:

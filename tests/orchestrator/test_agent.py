@@ -347,7 +347,7 @@ async def test_the_static_part_of_the_prompt_is_the_same_for_every_request(desk:
     assert first[0] == second[0]
     assert first[0].role == "system"
     assert first[-1].content.endswith("Request: Sid's email?\nPlan:")
-    assert "Today: Saturday 2026-11-21 (tomorrow 2026-11-22" in first[-1].content
+    assert "Today: Saturday 2026-11-21 (tomorrow Sunday 2026-11-22" in first[-1].content
 
 
 async def test_react_plans_one_call_a_turn_and_answers_itself(desk: Desk) -> None:

@@ -87,7 +87,7 @@ async def test_the_compilers_prompt_shows_rules_tools_and_examples_in_this_order
         in system
     )
     assert system.index("Rules:") < system.index("Tools:") < system.index("Write hello")
-    assert user.startswith("Today: Saturday 2026-11-21 (tomorrow 2026-11-22, Monday")
+    assert user.startswith("Today: Saturday 2026-11-21 (tomorrow Sunday 2026-11-22, Monday")
     assert user.endswith("Request: Write to Sid\nPlan:")
 
 
