@@ -45,12 +45,14 @@ from plait.apps._examples import assistant_examples
 from plait.apps.evaluation._requests import Request, read_requests
 from plait.apps.evaluation._sixteen import assistant_toolbox
 from plait.models import LlamaModel, resolve
-from plait.models._calibration import costs_of_batches, in_own_thread, speculation
+from plait.models._batch_cost import BatchCost, measure_batch_costs
+from plait.models._calibration import in_own_thread, speculation
 from plait.models._decoding import Decoding
 from plait.models._engine import Chunk, Engine, Row
 from plait.models._sequences import n_common
 from plait.planners import CompilerPlanner, DialectName, Plan, PlanContext, print_plan
 from plait.planners._plan import Task
+from plait.tools import Tool
 
 REQUESTS = Path(__file__).with_name("assistant_dev.jsonl")
 NOW = datetime(2026, 3, 4, 9, 12)
@@ -126,14 +128,16 @@ def cases(n: int) -> list[Case]:
 
 
 def _case(request: Request) -> Case:
-    tasks = tuple(Task(t.id, t.tool, {k: _filled(v) for k, v in t.arguments.items()}) for t in request.plan)
-    plan = Plan(tasks)
     toolbox = assistant_toolbox()
+    plan = Plan(tuple(_written(task, toolbox[task.tool]) for task in request.plan))
     return Case(request, {name: print_plan(plan, toolbox, dialect=name) for name in DIALECTS})
 
 
-def _filled(value: Any) -> Any:
-    return ANY_TEXT if value is None else value
+def _written(task: Task, tool: Tool) -> Task:
+    """``task`` with a text in each place that a right plan leaves open, in the order that the grammar has."""
+    names = [argument.name for argument in tool.arguments.fields if argument.name in task.arguments]
+    values = {name: task.arguments[name] for name in names}
+    return Task(task.id, task.tool, {k: ANY_TEXT if v is None else v for k, v in values.items()})
 
 
 class RightText:
@@ -222,6 +226,20 @@ class Bench:
         """Begin with drafts that have seen nothing."""
         self._drafts = speculation(self.engine, drafts=True)
 
+    def batch_costs(self) -> BatchCost:
+        """What batches cost behind the part of the prompt that requests share."""
+        asyncio.run(self.warm_up("keyword"))
+
+        def decode(n_tokens: int) -> None:
+            sequence = self.engine.pool.take([*self.statics[0], 0])
+            assert sequence is not None, "nobody else uses the engine"
+            n_before = len(sequence.tokens)
+            self.engine.decode([Chunk(sequence, [0] * n_tokens, range(n_tokens))])
+            self.engine.pool.truncate(sequence, n_before)
+            self.engine.pool.release(sequence)
+
+        return in_own_thread(lambda: measure_batch_costs(decode, rounds=9, budget_s=30.0))
+
     def forget_requests(self) -> None:
         """Keep only what prompts share in memory, so that nobody finds a request computed already."""
         pool = self.engine.pool
@@ -231,9 +249,11 @@ class Bench:
 
     def run(self, engine: str, case: Case, *, replay: bool) -> Timing:
         """One answer of one engine."""
-        dialect = "compact" if "compact" in engine else "keyword"
+        dialect: DialectName = "compact" if "compact" in engine else "keyword"
         context = PlanContext(case.request.query, now=NOW)
         messages = self.planners[dialect].messages(context)
+        if engine != THEIRS:
+            asyncio.run(self.warm_up(dialect))
         self.forget_requests()
         prompt = tuple(self.model._prompt(messages, ()))
         self.right.expect({prompt: case.texts[dialect]} if replay else {})
@@ -246,7 +266,12 @@ class Bench:
         with without_forced_tokens():
             return asyncio.run(self._run_ours(dialect, context))
 
-    async def _run_ours(self, dialect: str, context: PlanContext) -> Timing:
+    async def warm_up(self, dialect: DialectName) -> None:
+        """Bring what prompts of ``dialect`` share to where it is when the last request was one of these."""
+        messages = self.planners[dialect].messages(PlanContext("", now=NOW))
+        await self.model.stream(messages, max_tokens=1).text()
+
+    async def _run_ours(self, dialect: DialectName, context: PlanContext) -> Timing:
         began = time.perf_counter()
         planner = self.planners[dialect]
         generation = self.model.stream(
@@ -318,7 +343,9 @@ class Report:
     model: str
     n_requests: int
     batch_costs: dict[int, float]
-    """Seconds of a batch of so many tokens."""
+    """Seconds of a batch of so many tokens behind a prompt."""
+    n_shared: int
+    """Tokens of that prompt."""
     replayed: dict[str, dict[str, float]]
     own: dict[str, dict[str, float]]
     n_texts_drafts_changed: int
@@ -368,12 +395,13 @@ def report_of(name: str, n: int, rounds: int, progress: Progress) -> Report:
     for _ in range(rounds):
         for n_at_once, seen in per_minute.items():
             seen.append(asyncio.run(bench.requests_per_minute(found[:N_AT_ONCE], n_at_once)))
-    costs = costs_of_batches(bench.engine, anew=True)
+    costs = bench.batch_costs()
     asyncio.run(bench.model.aclose())
     drafted, plain = (own[engine].texts for engine in ("forced, drafts", "forced"))
     return Report(
         model=path.stem,
         n_requests=len(found),
+        n_shared=len(bench.statics[0]),
         batch_costs=dict(zip(costs.sizes, costs.seconds, strict=True)),
         replayed={engine: numbers(column, replayed[THEIRS]) for engine, column in replayed.items()},
         own={engine: numbers(column, own[THEIRS]) for engine, column in own.items()},
@@ -454,7 +482,8 @@ def facts_of(report: Report) -> str:
     speedup = report.per_minute[4] / report.per_minute[1]
     peaks = ", ".join(f"{kind} {n / 1e6:.0f} MB" for kind, n in report.peak_bytes.items())
     return (
-        f"A batch of n tokens costs, in single tokens: {costs} (one: {one * 1e3:.1f} ms).\n"
+        f"A batch of n tokens behind {report.n_shared} costs, in single tokens: {costs} "
+        f"(one: {one * 1e3:.1f} ms).\n"
         f"Requests a minute: {report.per_minute[1]:.1f} one after another, "
         f"{report.per_minute[4]:.1f} with four at once: {speedup:.2f} x.\nPeak memory: {peaks}.\n"
         f"Own texts that drafts changed: {report.n_texts_drafts_changed} of {report.n_requests}."

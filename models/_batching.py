@@ -28,7 +28,7 @@ _SHORT = 32  # tokens of a step that is not cut
 _PROMPT_BESIDE_DECODING = 32  # tokens of prompts in a batch that somebody's next token waits for
 _WORTH_WAITING = 64  # tokens that a prompt would share with one that is being computed
 _WORTH_PARKING = 64  # tokens; fewer are computed about as fast as they are copied
-_IDLE_CELLS = 256  # cells that may lie idle beside those of running requests,
+_IDLE_CELLS = 256  # cells that may lie idle beside those in use,
 _IDLE_SHARE = 0.25  # or so many for each of these
 _PARKED_BYTES = 256 << 20
 _HEADROOM = 256  # free cells that a request beside others begins with
@@ -223,6 +223,8 @@ class Batcher:
                 continue
             if not self._has_room(job):
                 return
+            if not self._running:
+                self._clear_for(job)
             self._unpark(job)
             if not job.was_started and self._warm_start is not None:
                 job.n_restored = self._warm_start.restore(job.request.static)
@@ -242,18 +244,35 @@ class Batcher:
         if n_gained >= _WORTH_PARKING and pool.has_room_for(len(parked)):
             self._engine.import_state(parked, self._parked.take(parked))
 
+    def _clear_for(self, job: _Job) -> None:
+        """Take all out of the cache, where much of it would slow down ``job``, which will run alone.
+
+        What it begins with comes back into the first cells, so that attention passes over little else.
+        """
+        pool = self._engine.pool
+        n_shared = pool.n_common(job.target)
+        if not _is_much(pool.n_used - n_shared, beside=n_shared):
+            return
+        for sequence in sorted(pool.idle, key=lambda s: n_common(s.tokens, job.target)):
+            if self._park(sequence) or n_common(sequence.tokens, job.target) < n_shared:
+                pool.truncate(sequence, 0)
+
     def _park_idle(self) -> None:
         """Take idle sequences out of the cache where they would slow down those that run."""
         pool = self._engine.pool
         n_busy = pool.n_busy
         for sequence in pool.idle:
-            if pool.n_used - n_busy <= max(_IDLE_CELLS, n_busy * _IDLE_SHARE):
+            if not _is_much(pool.n_used - n_busy, beside=n_busy):
                 return
-            if pool.n_own(sequence) >= _WORTH_PARKING:
-                state = self._engine.export_state(sequence, sequence.tokens)
-                if state is not None:
-                    self._parked.put(sequence.tokens, state)
+            self._park(sequence)
             pool.truncate(sequence, 0)
+
+    def _park(self, sequence: CachedSequence) -> bool:
+        """Keep a copy of an idle sequence, if that is worth it and there is room."""
+        if self._engine.pool.n_own(sequence) < _WORTH_PARKING:
+            return False
+        state = self._engine.export_state(sequence, sequence.tokens)
+        return state is not None and self._parked.put(sequence.tokens, state)
 
     def _has_room(self, job: _Job) -> bool:
         """Whether a sequence is idle, and ``job`` fits beside what runs when that has read its prompts."""
@@ -359,3 +378,8 @@ class Batcher:
         if job.sequence is not None:
             self._engine.pool.release(job.sequence)
             job.sequence = None
+
+
+def _is_much(n_idle: int, *, beside: int) -> bool:
+    """Whether so many cells that lie idle slow down work on ``beside`` others."""
+    return n_idle > max(_IDLE_CELLS, beside * _IDLE_SHARE)

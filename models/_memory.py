@@ -166,8 +166,14 @@ def _layer_compute(info: GGUFInfo, context_length: int, n_batch: int, *, flash_a
     mask = n_cells * n_batch * (_FLOAT // 2 if flash_attention else _FLOAT)
     if flash_attention:
         return mask + feed_forward
-    attention = _FLOAT * n_batch * ((info.n_heads or 0) * n_cells + 6 * embedding)
+    attention = attention_weights_bytes(info, context_length, n_batch) + _FLOAT * n_batch * 6 * embedding
     return mask + max(attention, feed_forward)
+
+
+def attention_weights_bytes(info: GGUFInfo, context_length: int, n_batch: int) -> int:
+    """Bytes of one layer's matrix of attention weights, which flash attention does without."""
+    n_cells = -(-context_length // _CELLS) * _CELLS
+    return _FLOAT * n_batch * (info.n_heads or 0) * n_cells
 
 
 def check_memory(

@@ -1,7 +1,7 @@
 """States of idle sequences, kept outside of the KV cache.
 
-Attention passes over every cell of the cache, those of other sequences included, and behind long prompts that
-is most of the work of a small model.
+Attention passes over the cache up to the last cell that holds anything, for whatever sequence, and behind
+long prompts that is most of the work of a small model.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ class ParkedStates:
         """What they take of memory."""
         return sum(map(len, self._states.values()))
 
-    def put(self, tokens: Sequence[int], state: bytearray) -> None:
-        """Keep a state, unless it alone is over the limit. States of beginnings of ``tokens`` go."""
+    def put(self, tokens: Sequence[int], state: bytearray) -> bool:
+        """Keep a state; False if it alone is over the limit. States of beginnings of ``tokens`` go."""
         if len(state) > self._max_bytes:
-            return
+            return False
         for known in list(self._states):
             if n_common(known, tuple(tokens)) == len(known):
                 del self._states[known]
         self._states[tuple(tokens)] = state
         while self.n_bytes > self._max_bytes:
             self._states.popitem(last=False)
+        return True
 
     def find(self, tokens: Sequence[int]) -> tuple[int, ...]:
         """The tokens of the state that has most of the beginning of ``tokens``; none if nothing is parked."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from plait.models._gguf_info import GGUFInfo
 from plait.models._hardware import Device, Machine
-from plait.models._memory import KVType, MemoryEstimate, estimate_memory
+from plait.models._memory import KVType, MemoryEstimate, attention_weights_bytes, estimate_memory
 
 _MARGIN_BYTES = 512 << 20  # left free on a GPU: for the desktop, and for what an estimate overlooks
 _MARGIN_SHARE = 16  # the same as a share of the GPU's memory, where that is more
 _THREADS_BESIDE_GPU = 4  # what the CPU has to do then is little
+_ATTENTION_BYTES = 256 << 20  # of main memory, for a matrix that flash attention does without
 _KV_BLOCK = 32  # heads of other lengths cannot be stored as 8-bit blocks
 
 
@@ -53,31 +55,44 @@ def choose_placement(
     made even if nothing fits; :func:`~plait.models._memory.check_memory` refuses. The other arguments are
     those of :func:`~plait.models._memory.estimate_memory`.
     """
+    sizes: dict[str, Any] = {
+        "context_length": context_length,
+        "n_batch": n_batch,
+        "n_sequences": n_sequences,
+        "n_outputs": n_outputs,
+    }
+    is_matrix_small = attention_weights_bytes(info, context_length, n_batch) <= _ATTENTION_BYTES
 
-    def estimate(n_gpu_layers: int, kv: KVType) -> MemoryEstimate:
-        return estimate_memory(
-            info,
-            context_length=context_length,
-            kv_type=kv,
-            n_batch=n_batch,
-            n_sequences=n_sequences,
-            n_outputs=n_outputs,
-            n_gpu_layers=n_gpu_layers,
+    def place(n_gpu_layers: int, kv: KVType, gpus: Sequence[Device]) -> Placement:
+        flash = _flash_attention(n_gpu_layers, kv, is_matrix_small=is_matrix_small)
+        estimate = estimate_memory(
+            info, **sizes, kv_type=kv, n_gpu_layers=n_gpu_layers, flash_attention=flash is not False
         )
+        return _placement(estimate, n_gpu_layers, kv, flash, gpus, machine)
 
     kv_types = [kv_type] if kv_type is not None else _kv_types(info)
     n_all = (info.n_layers or 0) + 1
     for gpus in _groups(machine.gpus):
         for kv in kv_types:
-            if estimate(n_all, kv).device_bytes <= _budget(gpus, machine):
-                return _placement(estimate(n_all, kv), n_all, kv, gpus, machine)
+            placement = place(n_all, kv, gpus)
+            if placement.estimate.device_bytes <= _budget(gpus, machine):
+                return placement
     for kv in kv_types:
-        if machine.available_bytes is None or estimate(0, kv).total <= machine.available_bytes:
+        on_cpu = place(0, kv, ())
+        if machine.available_bytes is None or on_cpu.estimate.total <= machine.available_bytes:
             break
     for n_layers in range(n_all - 1, 0, -1) if machine.gpus else ():
-        if estimate(n_layers, kv).device_bytes <= _budget(machine.gpus, machine):
-            return _placement(estimate(n_layers, kv), n_layers, kv, machine.gpus, machine)
-    return _placement(estimate(0, kv), 0, kv, (), machine)
+        placement = place(n_layers, kv, machine.gpus)
+        if placement.estimate.device_bytes <= _budget(machine.gpus, machine):
+            return placement
+    return on_cpu
+
+
+def _flash_attention(n_gpu_layers: int, kv_type: KVType, *, is_matrix_small: bool) -> bool | None:
+    """Whether to use it: on a CPU it is the slower way, by ``benchmarks/flash_attention.py``."""
+    if kv_type == "q8_0":  # of values; llama.cpp refuses it without
+        return True
+    return False if n_gpu_layers == 0 and is_matrix_small else None
 
 
 def _kv_types(info: GGUFInfo) -> list[KVType]:
@@ -102,16 +117,20 @@ def _budget(gpus: Sequence[Device], machine: Machine) -> int:
 
 
 def _placement(
-    estimate: MemoryEstimate, n_gpu_layers: int, kv_type: KVType, gpus: Sequence[Device], machine: Machine
+    estimate: MemoryEstimate,
+    n_gpu_layers: int,
+    kv_type: KVType,
+    flash_attention: bool | None,
+    gpus: Sequence[Device],
+    machine: Machine,
 ) -> Placement:
-    is_all_on_gpu = bool(gpus) and estimate.host_bytes < estimate.device_bytes
-    n_most = _THREADS_BESIDE_GPU if is_all_on_gpu else machine.cores.n_all
+    is_mostly_on_gpu = bool(gpus) and estimate.host_bytes < estimate.device_bytes
+    n_most = _THREADS_BESIDE_GPU if is_mostly_on_gpu else machine.cores.n_all
     return Placement(
         n_gpu_layers=n_gpu_layers,
         n_threads=min(machine.cores.n_fast, n_most),
         n_threads_batch=min(machine.cores.n_all, n_most),
-        # An 8-bit cache of values needs it; llama.cpp refuses the one without the other.
-        flash_attention=True if kv_type == "q8_0" else None,
+        flash_attention=flash_attention,
         kv_type=kv_type,
         device="+".join(gpu.name for gpu in gpus) or "CPU",
         main_gpu=machine.gpus.index(gpus[0]) if len(gpus) == 1 else None,

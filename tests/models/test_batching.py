@@ -578,6 +578,16 @@ def test_idle_beginnings_leave_the_cache_beside_others_and_come_back_when_they_a
     assert engine.n_imported == 605 + 305
 
 
+def test_what_one_request_begins_with_moves_to_the_first_cells_when_others_leave() -> None:
+    engine = FakeEngine()
+    run(engine, Ask(prompt(101, 600)), Ask(prompt(202, 600)))
+    assert engine.pool.n_used == 2 * 605
+    again = Ask(prompt(202, 600))
+    run(engine, again)
+    again.assert_right()
+    assert (again.n_cached, engine.n_imported, engine.pool.n_used) == (599, 605, 605)
+
+
 def test_few_idle_cells_stay() -> None:
     engine = FakeEngine()
     for first in (101, 202, 303):

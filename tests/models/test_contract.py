@@ -25,8 +25,14 @@ from plait.models._types import ChatModel, Generation, Grammar, Message
 
 pytestmark = pytest.mark.anyio
 
-HELLO = [Message("system", "Answer in a sentence."), Message("user", "What is a plait?")]
 ANSWER = "A plait is three or more strands laid over one another."
+HELLO = [
+    Message("system", "Repeat what the user says."),
+    *(Message(role, "Seven cats sleep in the sun.") for role in ("user", "assistant")),
+    *(Message(role, "One dog barks at two old trains.") for role in ("user", "assistant")),
+    Message("user", ANSWER),
+]
+"""A request with little doubt about its answer: small models' doubts are decided by a batch's shape."""
 DEADLINE_S = 60
 
 MakeModel = Callable[..., AbstractAsyncContextManager[ChatModel]]
