@@ -30,6 +30,7 @@ PUBLIC = [
     "plait.retrieval",
     "plait.tools",
     "plait.tools.assistant",
+    "plait.training",
 ]
 LAYERS = {
     "plait.tools": {"plait.tools"},
@@ -43,6 +44,7 @@ LAYERS = {
         "plait.models",
         "plait.retrieval",
     },
+    "plait.training": {"plait.training", "plait.planners", "plait.tools", "plait.models"},
 }
 HEAVY = ("httpx", "langchain_core", "llama_cpp", "llguidance", "numpy", "pydantic", "rich", "typer")
 
@@ -166,7 +168,9 @@ def test_the_wheel_has_every_source_file_and_says_that_it_is_typed(wheel: Path) 
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {f"{package.replace('.', '/')}/{path.name}" for package, path in sources()}
-    assert shipped == {*expected, "plait/py.typed"}
+    data = {f"plait/training/data/{path.name}" for path in (ROOT / "training/data").glob("*.json*")}
+    assert data
+    assert shipped == {*expected, *data, "plait/py.typed"}
 
 
 def test_the_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,152 @@
+"""``plait train``: data for a small planner of one's own tools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from plait.apps._output import OK, Output, execute
+from plait.apps._progress import is_animated
+from plait.apps._setup import load_toolbox
+from plait.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from plait.training import DataReport, DataSet, Split
+
+app = typer.Typer(
+    help="Make a small planner for your own tools.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+_VALIDATION_PART = 20  # of the requests to train on, one in so many again to choose by
+_N_UNSEEN = 10  # requests for each toolbox that training never sees
+
+
+@app.callback()
+def _train() -> None:
+    """Keeps ``synth`` a command of its own."""
+
+
+@app.command()
+def synth(
+    folder: Annotated[Path, typer.Argument(help="Where to write the data set.")],
+    requests: Annotated[int, typer.Option(help="About how many requests to train on.", min=1)] = 20_000,
+    seed: Annotated[int, typer.Option(help="Another seed, another data set.")] = 0,
+    tools: Annotated[
+        str | None,
+        typer.Option(help="Your own tools, as module:attribute, in the place of the assistant's."),
+    ] = None,
+    skeletons: Annotated[
+        Path | None, typer.Option(help="Skeletons for your tools: JSON lines with q and plan.")
+    ] = None,
+    keep_out: Annotated[
+        Path | None,
+        typer.Option(help="Requests to compare with: JSON lines with a query, as plait eval plans takes."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Make requests with right plans from skeletons."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        data = _data_set(tools, skeletons)
+        kept_out = _queries(keep_out) if keep_out is not None else []
+        report = _write(data, folder, requests, seed, kept_out, output)
+        if as_json:
+            output.document({"folder": str(folder), **report.as_json()})
+        else:
+            output.text("\n".join(_lines(folder, report)))
+        return OK
+
+    execute(work, output)
+
+
+def _data_set(tools: str | None, skeletons: Path | None) -> DataSet:
+    """The assistant's skeletons, or one's own with those of other toolboxes.
+
+    Raises:
+        ConfigurationError: tools without skeletons, or the other way round, or a file that cannot be used.
+    """
+    from plait.apps.evaluation._sixteen import assistant_toolbox
+    from plait.training import (
+        DataSet,
+        ToolboxSkeletons,
+        assistant_skeletons,
+        other_skeletons,
+        read_skeletons,
+    )
+
+    if (tools is None) != (skeletons is None):
+        raise ConfigurationError("--tools and --skeletons belong together; give both, or none of them")
+    others = tuple(other_skeletons())
+    if tools is None or skeletons is None:
+        return DataSet(assistant_skeletons(assistant_toolbox()), others, has_guises=True)
+    toolbox = load_toolbox(tools)
+    found = read_skeletons(_text(skeletons), name=str(skeletons), toolbox=toolbox)
+    if not found:
+        raise ConfigurationError(f"{skeletons} has no skeletons; write one request with its plan a line")
+    return DataSet(ToolboxSkeletons(tools, toolbox, found), others)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({error}); give a file of JSON lines") from error
+
+
+def _queries(path: Path) -> list[str]:
+    found = []
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        try:
+            entry: Any = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            raise ConfigurationError(f"{path}, line {number} is no JSON ({error})") from error
+        if entry is not None:
+            if not isinstance(entry, dict) or not isinstance(entry.get("query"), str):
+                raise ConfigurationError(f'{path}, line {number} must be an object with a "query"')
+            found.append(entry["query"])
+    return found
+
+
+def _write(
+    data: DataSet, folder: Path, n_requests: int, seed: int, kept_out: list[str], output: Output
+) -> DataReport:
+    from plait.training import UNSEEN, Recipe, write_data_set
+
+    validation = Recipe(max(1, n_requests // _VALIDATION_PART), group_size=6, seed=seed)
+    recipes: dict[Split, Recipe] = {
+        "train": Recipe(n_requests, seed=seed),
+        "validation": validation,
+        "unseen": Recipe(_N_UNSEEN * len(UNSEEN), group_size=_N_UNSEEN, seed=seed),
+    }
+    total = sum(recipe.n_items for recipe in recipes.values())
+    with Progress(console=output.console, transient=True, disable=not is_animated(output.console)) as bar:
+        task = bar.add_task("writing requests", total=total)
+        return write_data_set(data, folder, recipes, keep_out=kept_out, done=lambda n: bar.advance(task, n))
+
+
+def _lines(folder: Path, report: DataReport) -> list[str]:
+    lines = []
+    for split, part in report.splits.items():
+        calls = ", ".join(f"{n}: {count}" for n, count in part.calls.items())
+        depth = ", ".join(f"{n}: {count}" for n, count in part.depth.items())
+        lines += [
+            f"{folder / split}.jsonl: {part.n_requests} requests from {part.n_skeletons} skeletons, "
+            f"{part.n_groups} sets of tools",
+            f"  by number of calls  {calls}",
+            f"  by depth            {depth}",
+            f"  by style            {', '.join(f'{k}: {v}' for k, v in part.styles.items())}",
+        ]
+    if report.overlap is not None:
+        o = report.overlap
+        share = o.shared_grams / max(o.n_grams, 1)
+        lines.append(
+            f"kept out: {o.n_requests} requests, {o.same_requests} of them a skeleton's; "
+            f"{share:.2%} of their runs of five words stand in one"
+        )
+    return lines

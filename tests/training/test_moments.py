@@ -1,0 +1,127 @@
+from datetime import date, datetime, time, timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plait.training._moments import (
+    clock,
+    day_after,
+    duration,
+    join,
+    moment,
+    number_word,
+    ordinal,
+    say_clock,
+    say_day,
+    say_duration,
+)
+
+TODAY = date(2026, 3, 4)  # a Wednesday
+MANY = 400
+
+
+def ways(say: object, *arguments: object) -> set[str]:
+    return {say(*arguments, Random(seed)) for seed in range(MANY)}  # type: ignore[operator]
+
+
+def test_numbers_are_said_as_words() -> None:
+    said = [number_word(n) for n in (1, 12, 17, 20, 21, 45, 59)]
+    assert said == ["one", "twelve", "seventeen", "twenty", "twenty-one", "forty-five", "fifty-nine"]
+
+
+def test_ordinals_have_their_endings() -> None:
+    assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 22, 23, 30)] == (
+        ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "23rd", "30th"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "some", "never"),
+    [
+        (time(15), {"3 pm", "15:00", "three o'clock", "three o'clock in the afternoon"}, {"3:00", "3 am"}),
+        (time(9, 30), {"9:30 am", "09:30", "half past nine"}, {"9:30 pm", "half past ten"}),
+        (time(16, 45), {"4:45 pm", "16:45", "quarter to five"}, {"quarter to four"}),
+        (time(12), {"noon", "12 pm"}, {"12 am", "12 o'clock at night"}),
+    ],
+)
+def test_a_time_of_day_is_said_in_many_ways(at: time, some: set[str], never: set[str]) -> None:
+    said = ways(say_clock, at)
+    assert some <= said
+    assert not never & said
+
+
+@pytest.mark.parametrize("hour", [6, 7, 8, 18, 19, 20, 21, 22])
+def test_hours_that_could_be_of_the_morning_or_the_evening_always_say_which(hour: int) -> None:
+    for words in ways(say_clock, time(hour)):
+        says_which = any(mark in words for mark in ("am", "pm", "a.m.", "p.m.", " in the ", " at night"))
+        assert says_which or words.startswith((f"{hour:02}:", f"{hour}.", f"{hour}:"))
+
+
+@pytest.mark.parametrize(
+    ("days", "some"),
+    [
+        (0, {"today"}),
+        (1, {"tomorrow"}),
+        (2, {"the day after tomorrow", "on Friday", "on March 6"}),
+        (6, {"on Tuesday", "next Tuesday", "on the 10th"}),
+        (7, {"next Wednesday", "in a week"}),
+        (9, {"a week from Friday", "Friday week"}),
+        (14, {"in two weeks", "in 2 weeks"}),
+        (28, {"on April 1", "on the first of next month"}),
+    ],
+)
+def test_a_day_is_said_in_many_ways(days: int, some: set[str]) -> None:
+    assert some <= ways(say_day, TODAY + timedelta(days=days), TODAY)
+
+
+@given(st.integers(0, 400), st.integers(0, 3000))
+def test_weekdays_and_dates_in_words_are_those_of_the_day(days: int, seed: int) -> None:
+    day = TODAY + timedelta(days=days)
+    words = say_day(day, TODAY, Random(seed))
+    names = [f"{TODAY + timedelta(days=i):%A}" for i in range(7)]
+    for name in names:
+        if name in words:
+            assert name == f"{day:%A}"
+    if any(character.isdigit() for character in words) and " days" not in words and " weeks" not in words:
+        assert str(day.day) in words or f"{day:%Y-%m-%d}" in words
+
+
+@given(st.integers(0, 3000))
+def test_moments_come_after_now_and_after_the_one_before(seed: int) -> None:
+    random, now = Random(seed), datetime(2026, 3, 4, 17, 40)
+    first = moment(now, random)
+    second = moment(now, random, after=first.at)
+    assert now < first.at < second.at
+    assert first.said.value == f"{first.at:%Y-%m-%d %H:%M}"
+
+
+def test_late_in_the_evening_there_still_is_a_moment() -> None:
+    assert moment(datetime(2026, 3, 4, 23, 59), Random(1)).at > datetime(2026, 3, 4, 23, 59)
+
+
+def test_a_part_of_the_day_is_said_once() -> None:
+    said = {join(TODAY + timedelta(days=1), time(8), TODAY, Random(seed)) for seed in range(MANY)}
+    assert any(words.startswith("tomorrow morning at") for words in said)
+    assert all(words.count("morning") <= 1 for words in said)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "some"),
+    [
+        (30, {"half an hour", "30 minutes", "thirty minutes"}),
+        (60, {"an hour"}),
+        (90, {"an hour and a half"}),
+        (150, {"two and a half hours"}),
+        (15, {"a quarter of an hour"}),
+    ],
+)
+def test_a_duration_is_said_in_many_ways(minutes: int, some: set[str]) -> None:
+    assert some <= ways(say_duration, minutes)
+
+
+def test_what_is_drawn_varies() -> None:
+    assert len({clock(Random(seed)) for seed in range(MANY)}) > 40
+    assert len({duration(Random(seed)) for seed in range(MANY)}) > 10
+    assert len({day_after(TODAY, Random(seed)) for seed in range(MANY)}) > 20

@@ -1,0 +1,323 @@
+import json
+from datetime import datetime
+from pathlib import Path
+from random import Random
+
+import pytest
+from llguidance import LLMatcher, LLTokenizer
+
+from plait.errors import ConfigurationError
+from plait.planners import Plan, Ref, Task, Template, parse_plan, plan_grammar, print_plan
+from plait.tools import Tool, Toolbox
+from plait.training import (
+    SPLITS,
+    UNSEEN,
+    DataSet,
+    Recipe,
+    ToolboxSkeletons,
+    assistant_skeletons,
+    other_skeletons,
+    read_skeletons,
+    synthesize,
+    write_data_set,
+)
+from plait.training._data_set import depth, overlap_of
+from plait.training._phrasing import STYLES, Part, Style, phrase
+from plait.training._skeletons import Skeleton, tool_of
+from plait.training._slots import Filler, Vocabulary, value_of
+from plait.training._synth import assistant_guises, make_item
+from plait.training._variants import as_it_is, vary, without
+
+NOW = datetime(2026, 3, 4, 9, 12)
+
+
+@pytest.fixture(scope="module")
+def main(assistant: Toolbox) -> ToolboxSkeletons:
+    return assistant_skeletons(assistant)
+
+
+def skeleton(assistant: Toolbox, query: str, plan: str) -> Skeleton:
+    [found] = read_skeletons(json.dumps({"q": query, "plan": plan}), name="test", toolbox=assistant)
+    return found
+
+
+def item_of(found: Skeleton, toolbox: Toolbox, style: Style, monkeypatch: pytest.MonkeyPatch, seed: int = 1):  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("plait.training._synth.STYLES", {style: 1.0})
+    monkeypatch.setattr("plait.training._phrasing._WRAPS", {"before": 0.0, "after": 0.0})
+    random = Random(seed)
+    return make_item(found, as_it_is(toolbox), Vocabulary(random), random)
+
+
+# Slots
+
+
+def test_slots_of_one_request_differ_and_moments_rise(assistant: Toolbox) -> None:
+    found = skeleton(
+        assistant,
+        "{p1} {p2} {p3} {t1:datetime} {t2:datetime} {c1:clock} {c2:clock} {topic1} {topic2}",
+        "create_calendar_event(title={topic1}, start_date={t1}, end_date={t2})",
+    )
+    for seed in range(60):
+        random = Random(seed)
+        filled = Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)
+        words = [one.words.casefold() for one in filled.values()]
+        assert len(set(words)) == len(words)
+        assert filled["t1"].value < filled["t2"].value
+        assert filled["c1"].value < filled["c2"].value
+
+
+def test_a_person_that_pronouns_speak_of_is_he_or_she(assistant: Toolbox) -> None:
+    found = skeleton(assistant, "text {p1} that {p1:he} was right", "get_phone_number(name={p1})")
+    for seed in range(60):
+        random = Random(seed)
+        assert Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)["p1"].pronoun != "they"
+
+
+def test_owners_are_no_part_of_a_persons_name(assistant: Toolbox) -> None:
+    people = [Vocabulary(Random(seed)).person() for seed in range(400)]
+    owned = [person for person in people if person.words.startswith(("my ", "the ", "our "))]
+    assert owned
+    assert all(person.value == person.words.split(" ", 1)[1] for person in owned)
+
+
+def test_a_later_moment_is_reckoned_from_the_first(assistant: Toolbox) -> None:
+    found = skeleton(
+        assistant,
+        "{t1:datetime} for {m1:minutes}",
+        'create_calendar_event(title="x", start_date={t1}, end_date={t1+m1})',
+    )
+    random = Random(5)
+    filled = Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)
+    [task] = make_item(found, as_it_is(assistant), Vocabulary(Random(5)), Random(5)).plan
+    start, end = (datetime.fromisoformat(task.arguments[key]) for key in ("start_date", "end_date"))
+    assert (end - start).total_seconds() / 60 >= 10
+    assert filled["m1"].value >= 10
+
+
+def test_names_of_two_shares_have_nothing_in_common() -> None:
+    def names(share: tuple[float, float]) -> set[str]:
+        vocabulary = Vocabulary(Random(0), share)
+        return {vocabulary.person().words for _ in range(3000)}
+
+    train, validation = names((0.0, 0.9)), names((0.9, 1.0))
+    assert len(train) > 500
+    assert len(validation) > 50
+    assert not train & validation
+
+
+# Items
+
+
+def test_values_stand_where_they_are_arguments_and_words_where_they_are_text(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = skeleton(
+        assistant,
+        "tell {p1} by text: {t1:datetime}, and remind me {t1:datetime}",
+        'get_phone_number(name={p1})\nsend_sms(recipients=[$1], message="See you {t1}, {p1}")\n'
+        'create_reminder(name="Meet {p1}", due_date="{t1}")',
+    )
+    item = item_of(found, assistant, "written", monkeypatch)
+    phone, sms, reminder = item.plan
+    words = item.query.removeprefix("tell ").partition(" by text: ")
+    assert item.query.startswith("tell ")
+    assert phone.arguments["name"] == words[0].removeprefix("my ").removeprefix("the ").removeprefix("our ")
+    assert sms.arguments["message"] == f"See you {words[2].partition(', and remind')[0]}, {words[0]}"
+    datetime.strptime(reminder.arguments["due_date"], "%Y-%m-%d %H:%M")
+
+
+def test_a_transcript_has_no_capitals_and_its_plan_has_none_that_were_said(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = skeleton(assistant, "What's {p1}'s number? Quick!", "get_phone_number(name={p1})")
+    item = item_of(found, assistant, "spoken", monkeypatch)
+    assert item.query == item.query.lower()
+    assert "?" not in item.query
+    [task] = item.plan
+    assert task.arguments["name"] in item.query
+
+
+def test_slips_of_the_fingers_leave_values_and_repeated_words_alone() -> None:
+    parts = [
+        Part("please remember to buy ", is_value=False),
+        Part("Marmalade", is_value=True),
+        Part(" tomorrow somewhere", is_value=False),
+    ]
+    slipped = set()
+    for seed in range(200):
+        said = phrase(parts, "hasty", Random(seed), keep=["somewhere nice"])
+        text = "".join(part.text for part in said)
+        assert "Marmalade" in text
+        assert "somewhere" in text
+        slipped.add("tomorrow" not in text)
+    assert slipped == {True, False}
+
+
+def test_every_plan_obeys_the_grammar_of_the_tools_that_are_offered(main: ToolboxSkeletons) -> None:
+    others = other_skeletons()
+    strangers = [tool for box in others for tool in box.toolbox]
+    tokenizer = LLTokenizer("byte")
+    for source, guises in ((main, assistant_guises()), *((box, None) for box in others[:12])):
+        fitting = [tool for tool in strangers if tool.name not in source.toolbox.names]
+        for group in synthesize(source, Recipe(48, seed=11), others=fitting, guises=guises):
+            grammar = plan_grammar(group.toolbox, dialect="compact").lark
+            for item in group.items:
+                text = print_plan(item.plan, group.toolbox, dialect="compact")
+                matcher = LLMatcher(tokenizer, grammar)
+                assert matcher.consume_tokens(tokenizer.tokenize_str(text)), (item.skeleton, text)
+                assert matcher.is_accepting()
+                assert parse_plan(str(item.plan)) == list(item.plan)
+
+
+def test_the_same_seed_gives_the_same_requests(main: ToolboxSkeletons) -> None:
+    first, again, other = (
+        [group.as_json() for group in synthesize(main, Recipe(48, seed=seed))] for seed in (3, 3, 4)
+    )
+    assert first == again != other
+
+
+def test_skeletons_are_used_about_equally(main: ToolboxSkeletons) -> None:
+    few = ToolboxSkeletons("few", main.toolbox, main.skeletons[:10])
+    used = [item.skeleton for group in synthesize(few, Recipe(96)) for item in group.items]
+    counts = {name: used.count(name) for name in used}
+    assert len(counts) == 10
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+# Variants
+
+
+def chain() -> Plan:
+    tasks = (
+        Task(1, "find", {"name": "a"}),
+        Task(2, "look", {}),
+        Task(3, "send", {"to": Ref(1), "text": Template(("see ", Ref(2)))}),
+        Task(4, "note", {"text": Ref(2)}),
+    )
+    return Plan(tasks)
+
+
+def test_without_a_tool_what_needs_it_goes_too_and_what_only_that_needed() -> None:
+    assert [task.tool for task in without(chain(), ["send"])] == ["look", "note"]
+    assert without(chain(), ["send"]).tasks[1].arguments == {"text": Ref(1)}
+    assert [task.tool for task in without(chain(), ["find"])] == ["look", "note"]
+    assert len(without(chain(), ["look"])) == 0
+    assert without(chain(), []) == chain()
+
+
+def test_a_variant_translates_plans(assistant: Toolbox) -> None:
+    plan = Plan(
+        (
+            Task(1, "get_phone_number", {"name": "Ada"}),
+            Task(2, "send_sms", {"recipients": [Ref(1)], "message": "hi"}),
+        )
+    )
+    translated = set()
+    for seed in range(80):
+        variant = vary(assistant, Random(seed), guises=assistant_guises(), may_drop=False)
+        new = variant.plan(plan)
+        assert [task.dependencies for task in new] == [frozenset(), {1}]
+        for task in new:
+            variant.toolbox[task.tool].validate(
+                {k: ["x"] if isinstance(v, list) else v for k, v in task.arguments.items()}
+            )
+        translated.add(tuple(task.tool for task in new))
+    assert len(translated) > 10
+
+
+def test_strangers_that_might_serve_the_same_are_not_mixed_in(main: ToolboxSkeletons) -> None:
+    rival = tool_of("mail_out(recipients: list[str]): Writes an email to somebody.")
+    stranger = tool_of("orbit(planet: str): Tells how long a year is there.")
+    groups = list(synthesize(main, Recipe(600, distractors=1.0, as_it_is=0.0), others=[rival, stranger]))
+    offered = {tool.name for group in groups for tool in group.toolbox}
+    assert any("orbit" in name for name in offered)
+    assert not any("mail_out" in name for name in offered)
+
+
+def test_where_strangers_are_offered_no_plan_is_empty(main: ToolboxSkeletons) -> None:
+    stranger = tool_of("orbit(planet: str): Tells how long a year is there.")
+    for group in synthesize(main, Recipe(240, distractors=1.0, as_it_is=0.0), others=[stranger]):
+        if "orbit" in group.toolbox.names:
+            assert all(len(item.plan) for item in group.items)
+
+
+def test_requests_that_no_tool_serves_are_made_where_there_are_no_others(main: ToolboxSkeletons) -> None:
+    stranger = tool_of("orbit(planet: str): Tells how long a year is there.")
+    empty = tuple(skeleton for skeleton in main.skeletons if not skeleton.plan.tasks)
+    source = ToolboxSkeletons("empty", main.toolbox, empty)
+    groups = list(synthesize(source, Recipe(48, distractors=1.0, as_it_is=0.0), others=[stranger]))
+    assert sum(len(group.items) for group in groups) == 48
+    assert not any("orbit" in group.toolbox.names for group in groups)
+
+
+def test_guises_fit_the_tools(assistant: Toolbox) -> None:
+    guises = assistant_guises()
+    assert guises.keys() == set(assistant.names)
+    names = [name for guise in guises.values() for name in guise.names]
+    assert len(set(names)) == len(names)
+    for tool in assistant:
+        assert guises[tool.name].arguments.keys() == {argument.name for argument in tool.arguments.fields}
+
+
+# Data sets
+
+
+def test_a_data_set_has_parts_without_a_common_skeleton_and_a_report(
+    main: ToolboxSkeletons, tmp_path: Path
+) -> None:
+    data = DataSet(main, tuple(other_skeletons()), has_guises=True)
+    recipes = {split: Recipe(90, group_size=6) for split in SPLITS}
+    counted: list[int] = []
+    report = write_data_set(
+        data, tmp_path / "set", recipes, keep_out=["Sing me a song about the sea"], done=counted.append
+    )
+    seen = {}
+    for split in SPLITS:
+        lines = (tmp_path / "set" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        groups = [json.loads(line) for line in lines]
+        items = [item for group in groups for item in group["items"]]
+        assert len(items) == report.splits[split].n_requests == sum(report.splits[split].calls.values())
+        seen[split] = {item["skeleton"] for item in items}
+        boxes = {group["toolbox"] for group in groups}
+        assert (boxes <= UNSEEN) == (split == "unseen")
+        Toolbox(Tool.from_schema(tool) for tool in groups[0]["tools"])
+    assert not seen["train"] & seen["validation"]
+    assert sum(counted) == sum(part.n_requests for part in report.splits.values())
+    assert set(report.splits["train"].styles) == set(STYLES)
+    assert report.overlap is not None
+    assert json.loads((tmp_path / "set" / "report.json").read_text()) == json.loads(
+        json.dumps(report.as_json())
+    )
+    with pytest.raises(ConfigurationError, match="already"):
+        write_data_set(data, tmp_path / "set", recipes)
+
+
+def test_depth_is_the_longest_chain() -> None:
+    assert depth(chain()) == 2
+    assert depth(Plan()) == 0
+
+
+def test_requests_that_the_skeletons_know_are_found(main: ToolboxSkeletons) -> None:
+    few = DataSet(ToolboxSkeletons("few", main.toolbox, main.skeletons))
+    requests = ["".join(p if isinstance(p, str) else "Zed" for p in s.parts) for s in main.skeletons]
+    known = overlap_of(few, requests)
+    assert known is not None
+    assert 0.7 * len(requests) < known.same_requests <= len(requests)
+    strange = overlap_of(few, ["Sing me a slow song about seven silver seals by the sea"])
+    assert strange is not None
+    assert (strange.n_requests, strange.same_requests, strange.shared_grams) == (1, 0, 0)
+    assert strange.n_grams == 8
+    assert overlap_of(few, []) is None
+
+
+def test_a_value_that_is_no_moment_takes_no_minutes(assistant: Toolbox) -> None:
+    found = skeleton(assistant, "{n1}", 'create_note(name="{n1+5}")')
+    random = Random(1)
+    filled = Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)
+    use = next(iter(found.plan)).arguments["name"]
+    from plait.training._skeletons import SlotUse, split_marks
+
+    [mark] = split_marks(use)
+    assert isinstance(mark, SlotUse)
+    with pytest.raises(ValueError, match="no moment"):
+        value_of(mark, filled)

@@ -1,0 +1,278 @@
+"""Days, times of day and durations as people say them, with what they mean.
+
+What a phrase means never depends on taste: hours without "am" or "pm" are said only where nobody would
+take them otherwise, and "next Friday" is the coming one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from random import Random
+
+_NUMBERS = [
+    "twelve",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = {20: "twenty", 30: "thirty", 40: "forty", 50: "fifty"}
+_OPEN_HOURS = (9, 10, 11, 13, 14, 15, 16, 17)
+"""Hours that may be said without the half of the day: nobody meets at three in the night."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Words, and what they mean."""
+
+    words: str
+    value: str
+    """As a plan has it: ``YYYY-MM-DD``, ``HH:MM``, both, or a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A day with a time, as said."""
+
+    words: str
+    at: datetime
+
+    @property
+    def said(self) -> Said:
+        """As a plan has it."""
+        return Said(self.words, f"{self.at:%Y-%m-%d %H:%M}")
+
+
+def number_word(n: int) -> str:
+    """``n`` in words, from 1 to 59: "forty-five"."""
+    if n < len(_NUMBERS):
+        return _NUMBERS[n]
+    tens, rest = n - n % 10, n % 10
+    return _TENS[tens] + (f"-{_NUMBERS[rest]}" if rest else "")
+
+
+def say_clock(at: time, random: Random) -> str:
+    """A time of day, without a preposition: "3 pm", "half past nine in the morning", "17:45"."""
+    hour, minute = at.hour, at.minute
+    short, half = hour % 12 or 12, "am" if hour < 12 else "pm"
+    digits = f"{short}:{minute:02}" if minute else f"{short}"
+    ways: list[tuple[int, str]] = [
+        (4, f"{digits} {half}"),
+        (4, f"{digits}{half}"),
+        (1, f"{digits} {half[0]}.m."),
+        (4, f"{hour}:{minute:02}" if hour >= 13 or hour in (10, 11) else f"{hour:02}:{minute:02}"),
+        (1, f"{hour:02}:{minute:02}"),
+        (2, f"{_spoken(at)} {_part_of_day(hour)}"),
+    ]
+    if hour >= 13:
+        ways.append((1, f"{hour}.{minute:02}"))
+    if hour in _OPEN_HOURS:
+        ways.append((3, _spoken(at)))
+        ways.append((1, digits if minute else f"{short} o'clock"))
+    if (hour, minute) == (12, 0):
+        ways = [(3, "noon"), (1, "12 noon"), (1, "midday"), (1, "12 pm"), (1, "12:00")]
+    return random.choices([way for _, way in ways], [weight for weight, _ in ways])[0]
+
+
+def _spoken(at: time) -> str:
+    hour, minute = at.hour % 12 or 12, at.minute
+    if minute == 0:
+        return f"{number_word(hour)} o'clock"
+    if minute == 15:
+        return f"quarter past {number_word(hour)}"
+    if minute == 30:
+        return f"half past {number_word(hour)}"
+    if minute == 45:
+        return f"quarter to {number_word(hour % 12 + 1)}"
+    return f"{number_word(hour)} {number_word(minute) if minute >= 10 else f'oh {number_word(minute)}'}"
+
+
+def _part_of_day(hour: int) -> str:
+    if hour < 12:
+        return "in the morning"
+    return "in the afternoon" if hour < 18 else "in the evening" if hour < 22 else "at night"
+
+
+def clock(random: Random) -> time:
+    """A time at which people do things."""
+    hour = random.choices(range(6, 23), (1, 3, 5, 8, 8, 7, 6, 5, 7, 8, 8, 6, 6, 6, 5, 2, 1))[0]
+    minute = random.choices((0, 30, 15, 45, 10, 20, 40, 50, 5), (40, 25, 9, 9, 3, 3, 3, 3, 2))[0]
+    return time(hour, minute)
+
+
+def say_day(day: date, today: date, random: Random) -> str:
+    """A day from today on, with its preposition: "tomorrow", "on the 14th", "next Tuesday"."""
+    n = (day - today).days
+    ways: list[tuple[int, str]] = list(_dates(day, today))
+    if n == 0:
+        ways = [(1, "today")]
+    elif n == 1:
+        ways = [(12, "tomorrow"), *ways[:1]]
+    elif n == 2:
+        ways += [(5, "the day after tomorrow"), (1, "in two days")]
+    if 2 <= n <= 6:
+        ways += [(14, f"on {day:%A}"), (4, f"{day:%A}"), (3, f"this {day:%A}"), (3, f"next {day:%A}")]
+        ways += [(1, f"on {day:%a}"), (2, f"in {random.choice((str(n), number_word(n)))} days")]
+    elif n == 7:
+        ways += [
+            (8, f"next {day:%A}"),
+            (4, "in a week"),
+            (4, "a week from today"),
+            (2, f"{day:%A} next week"),
+        ]
+    elif 8 <= n <= 13:
+        ways += [(3, f"a week from {day:%A}" if n < 14 else ""), (3, f"{day:%A} week")]
+        ways = [(w, text) for w, text in ways if text]
+    elif n in (14, 21):
+        weeks = random.choice((str(n // 7), number_word(n // 7)))
+        ways += [(4, f"in {weeks} weeks"), (2, f"{weeks} weeks from today")]
+    return random.choices([way for _, way in ways], [weight for weight, _ in ways])[0]
+
+
+def _dates(day: date, today: date) -> list[tuple[int, str]]:
+    month, short, d = f"{day:%B}", f"{day:%b}", day.day
+    ways = [
+        (3, f"on {month} {d}"),
+        (2, f"on {d} {month}"),
+        (2, f"on {month} {ordinal(d)}"),
+        (2, f"on the {ordinal(d)} of {month}"),
+        (1, f"on {short} {d}"),
+        (1, f"{d} {short}"),
+        (1, f"on {day:%A}, {month} {d}"),
+        (1, f"on {day:%a} {d} {short}"),
+        (1, f"on {day:%Y-%m-%d}"),
+        (1, f"on {month} {d}, {day.year}"),
+    ]
+    if d > 12:
+        ways += [(1, f"on {d}.{day.month}."), (1, f"on {d}/{day.month:02}")]
+    if 0 < (day - today).days < 28 and (day.month == today.month or d < today.day):
+        ways.append((4, f"on the {ordinal(d)}"))
+    if d == 1 and (day - today).days < 31:
+        ways.append((3, "on the first of next month" if day.month != today.month else "on the first"))
+    return ways
+
+
+def ordinal(n: int) -> str:
+    """An English ordinal: "1st", "22nd", "13th"."""
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
+
+
+def day_after(first: date, random: Random) -> date:
+    """A day from ``first`` on, mostly a near one."""
+    n = random.choices(
+        (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 14, 20, 30, 60, 120), (12, 6, 5, 5, 4, 4, 4, 1, 2, 1, 2, 1, 2, 1, 1)
+    )[0]
+    if n >= 20:
+        n += random.randrange(-6, 7)
+    return first + timedelta(days=n)
+
+
+def moment(now: datetime, random: Random, *, after: datetime | None = None) -> Moment:
+    """A day with a time from ``now`` on, later than ``after``."""
+    ways: list[tuple[int, Callable[[datetime, Random], Moment]]] = [
+        (16, _day_and_clock),
+        (3, _today),
+        (2, _soon),
+    ]
+    while True:
+        way = random.choices([way for _, way in ways], [weight for weight, _ in ways])[0]
+        found = way(now, random)
+        if found.at > (after or now) and found.at > now:
+            return found
+        if after is not None:
+            later = _day_and_clock(now, random, first=after.date())
+            if later.at > after:
+                return later
+
+
+def _day_and_clock(now: datetime, random: Random, *, first: date | None = None) -> Moment:
+    day, at = day_after(first or now.date(), random), clock(random)
+    return Moment(join(day, at, now.date(), random), datetime.combine(day, at))
+
+
+def join(day: date, at: time, today: date, random: Random) -> str:
+    """A day and a time in one phrase: "on Friday at 3 pm", "at noon tomorrow"."""
+    on, o_clock = say_day(day, today, random), say_clock(at, random)
+    parts = {range(5, 12): "morning", range(12, 18): "afternoon", range(18, 23): "evening"}
+    part = next((name for hours, name in parts.items() if at.hour in hours), "night")
+    bare = _without_part(o_clock)
+    takes_part = on == "tomorrow" or on.removeprefix("on ") == f"{day:%A}"
+    if takes_part and random.random() < 0.15:
+        return f"{on} {part} at {bare}"
+    return random.choices(
+        (f"{on} at {o_clock}", f"at {o_clock} {on}", f"{on}, {o_clock}", f"{on} {o_clock}"), (10, 4, 2, 1)
+    )[0]
+
+
+def _without_part(words: str) -> str:
+    for part in (" in the morning", " in the afternoon", " in the evening", " at night"):
+        words = words.removesuffix(part)
+    return words
+
+
+def _today(now: datetime, random: Random) -> Moment:
+    at = clock(random)
+    o_clock = say_clock(at, random)
+    ways = [f"today at {o_clock}", f"at {o_clock} today"]
+    if at.hour >= 18:
+        ways += [f"tonight at {_without_part(o_clock)}", f"this evening at {_without_part(o_clock)}"]
+    elif at.hour >= 12 and at != time(12):
+        ways.append(f"this afternoon at {_without_part(o_clock)}")
+    elif at.hour < 12:
+        ways.append(f"this morning at {_without_part(o_clock)}")
+    return Moment(random.choice(ways), datetime.combine(now.date(), at))
+
+
+def _soon(now: datetime, random: Random) -> Moment:
+    minutes = random.choice((10, 15, 20, 30, 45, 60, 90, 120, 180, 240))
+    return Moment(f"in {say_duration(minutes, random)}", now + timedelta(minutes=minutes))
+
+
+def duration(random: Random) -> int:
+    """A number of minutes that things take."""
+    return random.choices(
+        (10, 15, 20, 25, 30, 40, 45, 50, 60, 75, 90, 120, 150, 180, 240),
+        (2, 5, 5, 3, 12, 4, 10, 3, 10, 2, 8, 8, 3, 4, 1),
+    )[0]
+
+
+def say_duration(minutes: int, random: Random) -> str:
+    """A duration: "half an hour", "90 minutes", "two hours"."""
+    ways = [f"{minutes} minutes", f"{minutes} min"]
+    if minutes < 60:
+        ways.append(f"{number_word(minutes)} minutes")
+    hours, rest = divmod(minutes, 60)
+    if rest == 0:
+        ways += (
+            ["an hour", "one hour"]
+            if hours == 1
+            else [f"{number_word(hours)} hours"] * 3 + [f"{hours} hours"]
+        )
+    if minutes == 30:
+        ways += ["half an hour"] * 2
+    if rest == 30 and hours:
+        ways += ["an hour and a half"] * 2 if hours == 1 else [f"{number_word(hours)} and a half hours"]
+        ways.append(f"{hours}.5 hours")
+    if minutes == 45:
+        ways.append("three quarters of an hour")
+    if minutes == 15:
+        ways.append("a quarter of an hour")
+    return random.choice(ways)

@@ -1,0 +1,150 @@
+"""The same request said in other ways: as a transcript of speech, hastily typed, with small talk around it.
+
+What a slot stands for keeps its words, but for capitals: a plan must be able to repeat them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from random import Random
+from typing import Literal
+
+Style = Literal["written", "spoken", "lower", "hasty"]
+STYLES: dict[Style, float] = {"written": 0.5, "spoken": 0.25, "lower": 0.1, "hasty": 0.15}
+"""How often requests are phrased so."""
+
+_WORD = re.compile(r"[^\W\d_]{4,}")
+_PUNCTUATION = re.compile(r"""[.,;:!?()"“”…]+(?=\s|$)|(?<!\S)[("“]|\s[-\u2013\u2014](?=\s)""")
+_FILLERS_IN_SPEECH = 0.35
+_WRAPS: dict[str, float] = {"before": 0.15, "after": 0.12}
+_NEIGHBOURS = dict(zip("abcdefghijklmnopqrstuvwxyz", "svfsdgfujkjlnbipqedrycexts", strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a request."""
+
+    text: str
+    is_value: bool
+    """Whether it is what a slot stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wraps:
+    before: Sequence[str]
+    after: Sequence[str]
+    fillers: Sequence[str]
+
+
+def phrase(parts: Sequence[Part], style: Style, random: Random, *, keep: Iterable[str] = ()) -> list[Part]:
+    """``parts`` in a style, now and then with small talk before or after.
+
+    Args:
+        parts: the request.
+        style: how to say it.
+        random: decides what varies.
+        keep: texts whose words must stay as they are spelled: the plan repeats them.
+    """
+    wrapped = _wrapped(list(parts), random)
+    if style == "spoken":
+        return _spoken(wrapped, random)
+    if style == "lower":
+        return [Part(part.text if part.is_value else part.text.lower(), part.is_value) for part in wrapped]
+    if style == "hasty":
+        kept = {word.lower() for text in keep for word in _WORD.findall(text)}
+        return _with_typos(wrapped, random, kept)
+    return wrapped
+
+
+def _wrapped(parts: list[Part], random: Random) -> list[Part]:
+    wraps = _wraps()
+    if random.random() < _WRAPS["before"]:
+        before = random.choice(wraps.before)
+        first = parts[0]
+        is_plain = (
+            not first.is_value
+            and re.match(r"[A-Z][a-z]", first.text)
+            and not before.rstrip().endswith((".", "!", "?"))
+        )
+        if is_plain:
+            parts = [Part(first.text[0].lower() + first.text[1:], is_value=False), *parts[1:]]
+        parts = [Part(before, is_value=False), *parts]
+    if random.random() < _WRAPS["after"]:
+        after = random.choice(wraps.after)
+        starts_sentence = after.lstrip()[:1].isupper()
+        if starts_sentence and not parts[-1].text.rstrip().endswith((".", "!", "?", "…")):
+            parts = [*parts, Part(".", is_value=False)]
+        parts = [*parts, Part(after, is_value=False)]
+    return parts
+
+
+def _spoken(parts: Sequence[Part], random: Random) -> list[Part]:
+    """Without capitals and punctuation, perhaps with a filler."""
+    said = [
+        Part(part.text.lower() if part.is_value else _unpunctuated(part.text), part.is_value)
+        for part in parts
+    ]
+    said = [part for part in said if part.text]
+    if random.random() >= _FILLERS_IN_SPEECH:
+        return said
+    gaps = [
+        (i, found.start())
+        for i, part in enumerate(said)
+        if not part.is_value
+        for found in re.finditer(" ", part.text)
+    ]
+    if gaps:
+        i, place = random.choice(gaps)
+        text = said[i].text
+        said[i] = Part(f"{text[:place]} {random.choice(_wraps().fillers)}{text[place:]}", is_value=False)
+    return said
+
+
+def _unpunctuated(text: str) -> str:
+    bare = _PUNCTUATION.sub("", text.lower().replace("...", " ").replace("\n", " "))
+    return re.sub(r" {2,}", " ", bare)
+
+
+def _with_typos(parts: Sequence[Part], random: Random, kept: set[str]) -> list[Part]:
+    """One to three slips in words that do not matter."""
+    words = [
+        (i, found)
+        for i, part in enumerate(parts)
+        if not part.is_value
+        for found in _WORD.finditer(part.text)
+        if found[0].lower() not in kept
+    ]
+    slips = sorted(
+        random.sample(words, min(len(words), random.choice((1, 1, 2, 3)))),
+        key=lambda slip: (slip[0], slip[1].start()),
+    )
+    changed = list(parts)
+    for i, found in reversed(slips):
+        text = changed[i].text
+        changed[i] = Part(
+            text[: found.start()] + _slip(found[0], random) + text[found.end() :], is_value=False
+        )
+    return changed
+
+
+def _slip(word: str, random: Random) -> str:
+    """``word`` as hasty fingers type it."""
+    at = random.randrange(1, len(word) - 1)
+    ways: tuple[Callable[[], str], ...] = (
+        lambda: word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+        lambda: word[:at] + word[at + 1 :],
+        lambda: word[:at] + word[at] + word[at:],
+        lambda: word[:at] + _NEIGHBOURS.get(word[at].lower(), word[at]) + word[at + 1 :],
+    )
+    return random.choice(ways)()
+
+
+@cache
+def _wraps() -> _Wraps:
+    text = (files("plait.training") / "data" / "wraps.json").read_text(encoding="utf-8")
+    return _Wraps(**json.loads(text))
