@@ -42,7 +42,7 @@ def synth(
     skeletons: Annotated[
         Path | None, typer.Option(help="Skeletons for your tools: JSON lines with q and plan.")
     ] = None,
-    keep_out: Annotated[
+    compare_with: Annotated[
         Path | None,
         typer.Option(help="Requests to compare with: JSON lines with a query, as plait eval plans takes."),
     ] = None,
@@ -54,8 +54,8 @@ def synth(
 
     def work() -> int:
         data = _data_set(tools, skeletons)
-        kept_out = _queries(keep_out) if keep_out is not None else []
-        report = _write(data, folder, requests, seed, kept_out, output)
+        compared = _queries(compare_with) if compare_with is not None else []
+        report = _write(data, folder, requests, seed, compared, output)
         if as_json:
             output.document({"folder": str(folder), **report.as_json()})
         else:
@@ -101,7 +101,7 @@ def _text(path: Path) -> str:
 
 def _queries(path: Path) -> list[str]:
     found = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):
         try:
             entry: Any = json.loads(line) if line.strip() else None
         except ValueError as error:
@@ -114,7 +114,7 @@ def _queries(path: Path) -> list[str]:
 
 
 def _write(
-    data: DataSet, folder: Path, n_requests: int, seed: int, kept_out: list[str], output: Output
+    data: DataSet, folder: Path, n_requests: int, seed: int, compared: list[str], output: Output
 ) -> DataReport:
     from plait.training import UNSEEN, Recipe, write_data_set
 
@@ -127,7 +127,9 @@ def _write(
     total = sum(recipe.n_items for recipe in recipes.values())
     with Progress(console=output.console, transient=True, disable=not is_animated(output.console)) as bar:
         task = bar.add_task("writing requests", total=total)
-        return write_data_set(data, folder, recipes, keep_out=kept_out, done=lambda n: bar.advance(task, n))
+        return write_data_set(
+            data, folder, recipes, compare_with=compared, done=lambda n: bar.advance(task, n)
+        )
 
 
 def _lines(folder: Path, report: DataReport) -> list[str]:
@@ -146,7 +148,7 @@ def _lines(folder: Path, report: DataReport) -> list[str]:
         o = report.overlap
         share = o.shared_grams / max(o.n_grams, 1)
         lines.append(
-            f"kept out: {o.n_requests} requests, {o.same_requests} of them a skeleton's; "
+            f"compared: {o.n_requests} requests, {o.same_requests} of them a skeleton's; "
             f"{share:.2%} of their runs of five words stand in one"
         )
     return lines

@@ -32,6 +32,7 @@ from plait.planners._plan import (
 )
 from plait.planners._prompts import PlanExample, json_value
 from plait.planners._react import ReactPlanner
+from plait.planners._tuned import TunedPlanner
 
 __all__ = [
     "Answer",
@@ -57,6 +58,7 @@ __all__ = [
     "Task",
     "TaskOutcome",
     "Template",
+    "TunedPlanner",
     "Value",
     "argument_names",
     "json_value",

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from plait.errors import ConfigurationError
 from plait.planners import Plan
-from plait.training._skeletons import Skeleton, ToolboxSkeletons
+from plait.training._skeletons import ToolboxSkeletons
 from plait.training._synth import DataGroup, Recipe, assistant_guises, synthesize
 
 Split = Literal["train", "validation", "unseen"]
@@ -34,6 +34,32 @@ UNSEEN = frozenset(
 )
 """Toolboxes that are kept out of training."""
 
+_STRANGERS = frozenset(
+    {
+        "brew_kettle",
+        "currency_and_stocks",
+        "dungeon_screen",
+        "energy_bills",
+        "factory_maintenance",
+        "family_tree",
+        "farm_sensors",
+        "fitness_tracker",
+        "garden_book",
+        "git_hosting",
+        "medication_diary",
+        "polls_and_people",
+        "print_farm",
+        "public_library",
+        "shapes_and_sums",
+        "sky_and_weather",
+        "stats_lab",
+        "warehouse_stock",
+        "yarn_and_needle",
+    }
+)
+"""Toolboxes whose tools may be offered beside others: what they do is hardly ever what another one is for."""
+
+_MIN_SKELETONS = 2
 _VALIDATION_SHARE = 0.05
 _NAMES: dict[Split, tuple[float, float]] = {
     "train": (0.0, 0.9),
@@ -59,7 +85,7 @@ class SplitReport:
     styles: dict[str, int]
     """Requests by how they are said."""
     tools: dict[str, int]
-    """Requests by the tools that they need, under their own names where they were renamed."""
+    """Requests by the tools that they need, under the names that the toolboxes give them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +107,7 @@ class DataReport:
 
     splits: dict[Split, SplitReport]
     overlap: Overlap | None
-    """With the requests that the data set must not know; ``None`` if none were given."""
+    """With requests that the model will be measured on; ``None`` if none were given."""
 
     def as_json(self) -> dict[str, Any]:
         """The same as a JSON document."""
@@ -110,35 +136,47 @@ class DataSet:
             split: which part.
             recipe: how many requests, and how varied.
             main_share: the share of requests over the main tools, where there are others.
+
+        Raises:
+            ConfigurationError: there are too few skeletons for the main tools.
         """
-        parts = (_part(source, split) for source in (self.main, *self.others))
-        sources = [part for part in parts if part.skeletons]
-        strangers = [tool for other in self.others if other.name not in UNSEEN for tool in other.toolbox]
-        for source in sources:
-            is_main = source.name == self.main.name
-            share = 1 / len(sources)
-            if split != "unseen" and len(sources) > 1:
-                share = main_share if is_main else (1 - main_share) / (len(sources) - 1)
-            own = replace(recipe, n_items=max(1, round(recipe.n_items * share)))
+        if len(self.main.skeletons) < _MIN_SKELETONS:
+            raise ConfigurationError(
+                f"{self.main.name} has {len(self.main.skeletons)} skeletons; write at least "
+                f"{_MIN_SKELETONS}, and hundreds for a good model"
+            )
+        sources = [part for source in self.others if (part := _part(source, split)).skeletons]
+        strangers = [t for other in self.others if other.name in _STRANGERS for t in other.toolbox]
+        n_main = 0
+        if split != "unseen":
+            n_main = round(recipe.n_items * main_share) if sources else recipe.n_items
+            yield from synthesize(
+                _part(self.main, split),
+                replace(recipe, n_items=n_main, part=split),
+                others=strangers,
+                guises=assistant_guises() if self.has_guises else None,
+                share=_NAMES[split],
+            )
+        for i, source in enumerate(sources):
+            n_left = recipe.n_items - n_main
+            n_items = n_left * (i + 1) // len(sources) - n_left * i // len(sources)
+            own = replace(recipe, n_items=n_items, part=split)
             yield from synthesize(
                 source,
                 replace(own, as_it_is=1.0) if split == "unseen" else own,
                 others=[tool for tool in strangers if tool.name not in source.toolbox.names],
-                guises=assistant_guises() if is_main and self.has_guises else None,
                 share=_NAMES[split],
             )
 
 
 def _part(source: ToolboxSkeletons, split: Split) -> ToolboxSkeletons:
     """``source`` with the skeletons that belong to one part."""
-    return replace(source, skeletons=tuple(s for s in source.skeletons if _split_of(source, s) == split))
-
-
-def _split_of(source: ToolboxSkeletons, skeleton: Skeleton) -> Split:
     if source.name in UNSEEN:
-        return "unseen"
-    is_validation = crc32(skeleton.query.encode()) % 1000 < 1000 * _VALIDATION_SHARE
-    return "validation" if is_validation else "train"
+        return source if split == "unseen" else replace(source, skeletons=())
+    mixed = sorted(source.skeletons, key=lambda skeleton: crc32(skeleton.query.encode()))
+    n_validation = max(1, round(len(mixed) * _VALIDATION_SHARE))
+    parts = {"train": mixed[n_validation:], "validation": mixed[:n_validation], "unseen": []}
+    return replace(source, skeletons=tuple(parts[split]))
 
 
 def write_data_set(
@@ -146,7 +184,7 @@ def write_data_set(
     folder: Path,
     recipes: dict[Split, Recipe],
     *,
-    keep_out: Iterable[str] = (),
+    compare_with: Iterable[str] = (),
     done: Callable[[int], None] = lambda n: None,
 ) -> DataReport:
     """Write ``train.jsonl``, ``validation.jsonl``, ``unseen.jsonl`` and ``report.json`` into ``folder``.
@@ -155,26 +193,30 @@ def write_data_set(
         data: where the requests come from.
         folder: is made if it is not there.
         recipes: for each part how many requests to make.
-        keep_out: requests with which the skeletons are compared: those that the model will be measured on.
+        compare_with: requests that the model will be measured on, to see whether a skeleton is one of them.
         done: told after each group how many requests were written.
 
     Raises:
         ConfigurationError: the folder has a data set already, or cannot be written.
     """
-    if (folder / "report.json").exists():
-        raise ConfigurationError(f"{folder} has a data set already; choose another folder")
+    for name in (*(f"{split}.jsonl" for split in SPLITS), "report.json"):
+        if (folder / name).exists():
+            raise ConfigurationError(f"{folder} has a {name} already; choose another folder")
+    overlap = overlap_of(data, compare_with)
     reports: dict[Split, SplitReport] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for split, recipe in recipes.items():
             summary = _Summary()
-            with (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file:
+            part = folder / f".{split}.part"
+            with part.open("w", encoding="utf-8") as file:
                 for group in data.groups(split, recipe):
                     file.write(json.dumps(group.as_json(), ensure_ascii=False) + "\n")
                     summary.add(group)
                     done(len(group.items))
+            part.replace(folder / f"{split}.jsonl")
             reports[split] = summary.report
-        report = DataReport(reports, overlap_of(data, keep_out))
+        report = DataReport(reports, overlap)
         text = json.dumps(report.as_json(), ensure_ascii=False, indent=2)
         (folder / "report.json").write_text(text, encoding="utf-8")
     except OSError as error:
@@ -201,7 +243,7 @@ class _Summary:
             self._calls[len(item.plan)] += 1
             self._depth[depth(item.plan)] += 1
             self._styles[item.style] += 1
-            self._tools.update({task.tool for task in item.plan})
+            self._tools.update(item.tools)
 
     @property
     def report(self) -> SplitReport:
@@ -226,22 +268,24 @@ def depth(plan: Plan) -> int:
 
 
 def overlap_of(data: DataSet, requests: Iterable[str]) -> Overlap | None:
-    """What ``requests`` have in common with the skeletons that are trained on."""
+    """What ``requests`` have in common with the skeletons that are trained on or chosen by."""
     found = list(requests)
     if not found:
         return None
     known: set[tuple[str, ...]] = set()
     moulds = []
     for source in (data.main, *data.others):
-        for skeleton in _part(source, "train").skeletons:
+        for skeleton in () if source.name in UNSEEN else source.skeletons:
             known |= _grams(" \0 ".join(part for part in skeleton.parts if isinstance(part, str)))
-            moulds.append([_folded(part) for part in skeleton.parts if isinstance(part, str)])
+            moulds.append([_folded(part) if isinstance(part, str) else None for part in skeleton.parts])
     grams = [gram for request in found for gram in _grams(request)]
     return Overlap(
         n_requests=len(found),
         n_grams=len(grams),
         shared_grams=sum(gram in known for gram in grams),
-        same_requests=sum(any(_is_of_mould(_folded(r), mould) for mould in moulds) for r in found),
+        same_requests=sum(
+            any(_is_of_mould(request, mould) for mould in moulds) for request in map(_folded, found)
+        ),
     )
 
 
@@ -251,19 +295,23 @@ def _grams(text: str) -> set[tuple[str, ...]]:
     return {run for run in runs if "\0" not in run}
 
 
-def _is_of_mould(request: str, mould: Sequence[str]) -> bool:
-    """Whether the request has all parts of the mould in their order, and these are half of its words."""
-    if 2 * sum(len(part.split()) for part in mould) < len(request.split()):
+def _is_of_mould(request: str, mould: Sequence[str | None]) -> bool:
+    """Whether the request has all texts of the mould in their order, and these are half of its words.
+
+    ``None`` in a mould is a slot.
+    """
+    texts = [part for part in mould if part]
+    if 2 * sum(len(text.split()) for text in texts) < len(request.split()):
         return False
-    if not (request.startswith(mould[0]) and request.endswith(mould[-1])):
-        return False
+    begins = mould[0] is None or request.startswith(mould[0])
+    ends = mould[-1] is None or request.endswith(mould[-1])
     end = 0
-    for part in mould:
-        at = request.find(part, end)
+    for text in texts:
+        at = request.find(text, end)
         if at < 0:
             return False
-        end = at + len(part)
-    return True
+        end = at + len(text)
+    return begins and ends
 
 
 def _folded(text: str) -> str:

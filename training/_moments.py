@@ -1,7 +1,7 @@
 """Days, times of day and durations as people say them, with what they mean.
 
 What a phrase means never depends on taste: hours without "am" or "pm" are said only where nobody would
-take them otherwise, and "next Friday" is the coming one.
+take them otherwise, and a weekday is "this" one in the same week and "next" in the following one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from random import Random
 
 _NUMBERS = [
-    "twelve",
+    "zero",
     "one",
     "two",
     "three",
@@ -128,7 +128,8 @@ def say_day(day: date, today: date, random: Random) -> str:
     elif n == 2:
         ways += [(5, "the day after tomorrow"), (1, "in two days")]
     if 2 <= n <= 6:
-        ways += [(14, f"on {day:%A}"), (4, f"{day:%A}"), (3, f"this {day:%A}"), (3, f"next {day:%A}")]
+        same_week = today.weekday() < day.weekday()
+        ways += [(14, f"on {day:%A}"), (4, f"{day:%A}"), (4, f"{'this' if same_week else 'next'} {day:%A}")]
         ways += [(1, f"on {day:%a}"), (2, f"in {random.choice((str(n), number_word(n)))} days")]
     elif n == 7:
         ways += [
@@ -138,8 +139,7 @@ def say_day(day: date, today: date, random: Random) -> str:
             (2, f"{day:%A} next week"),
         ]
     elif 8 <= n <= 13:
-        ways += [(3, f"a week from {day:%A}" if n < 14 else ""), (3, f"{day:%A} week")]
-        ways = [(w, text) for w, text in ways if text]
+        ways += [(3, f"a week from {day:%A}"), (3, f"{day:%A} week")]
     elif n in (14, 21):
         weeks = random.choice((str(n // 7), number_word(n // 7)))
         ways += [(4, f"in {weeks} weeks"), (2, f"{weeks} weeks from today")]
@@ -165,7 +165,7 @@ def _dates(day: date, today: date) -> list[tuple[int, str]]:
     if 0 < (day - today).days < 28 and (day.month == today.month or d < today.day):
         ways.append((4, f"on the {ordinal(d)}"))
     if d == 1 and (day - today).days < 31:
-        ways.append((3, "on the first of next month" if day.month != today.month else "on the first"))
+        ways.append((3, "on the first of next month"))
     return ways
 
 
@@ -215,7 +215,7 @@ def join(day: date, at: time, today: date, random: Random) -> str:
     part = next((name for hours, name in parts.items() if at.hour in hours), "night")
     bare = _without_part(o_clock)
     takes_part = on == "tomorrow" or on.removeprefix("on ") == f"{day:%A}"
-    if takes_part and random.random() < 0.15:
+    if takes_part and at.hour != 12 and random.random() < 0.15:
         return f"{on} {part} at {bare}"
     return random.choices(
         (f"{on} at {o_clock}", f"at {o_clock} {on}", f"{on}, {o_clock}", f"{on} {o_clock}"), (10, 4, 2, 1)

@@ -20,6 +20,14 @@ STYLES: dict[Style, float] = {"written": 0.5, "spoken": 0.25, "lower": 0.1, "has
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _PUNCTUATION = re.compile(r"""[.,;:!?()"“”…]+(?=\s|$)|(?<!\S)[("“]|\s[-\u2013\u2014](?=\s)""")
+_MEANINGFUL = re.compile(
+    "three|four|five|seven|eight|nine|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|twenty|thirty|forty|fifty|"
+    "sixty|ninety|hundred|half|hours?|quarter|minutes?|noon|midnight|past|till|until|today|tomorrow|morning|evening|night|"
+    "weeks?|month|(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|june|july|august|september|"
+    "october|november|december|dont|never|nobody|nothing|without|walk|walking|foot|drive|driving|train|tram|public|"
+    "instead|rather"
+)
+"""Words that a plan may have as numbers, dates or choices: slips would change what is asked."""
 _FILLERS_IN_SPEECH = 0.35
 _WRAPS: dict[str, float] = {"before": 0.15, "after": 0.12}
 _NEIGHBOURS = dict(zip("abcdefghijklmnopqrstuvwxyz", "svfsdgfujkjlnbipqedrycexts", strict=True))
@@ -89,19 +97,24 @@ def _spoken(parts: Sequence[Part], random: Random) -> list[Part]:
         Part(part.text.lower() if part.is_value else _unpunctuated(part.text), part.is_value)
         for part in parts
     ]
+    for i in range(1, len(said) - 1):  # where only a comma parted two names, there must be a word now
+        if said[i - 1].is_value and said[i + 1].is_value and not said[i].text.strip():
+            said[i] = Part(" and ", is_value=False)
     said = [part for part in said if part.text]
     if random.random() >= _FILLERS_IN_SPEECH:
         return said
     gaps = [
         (i, found.start())
         for i, part in enumerate(said)
-        if not part.is_value
+        if not part.is_value and len(part.text.split()) > 2  # nothing between two names
         for found in re.finditer(" ", part.text)
     ]
     if gaps:
         i, place = random.choice(gaps)
         text = said[i].text
-        said[i] = Part(f"{text[:place]} {random.choice(_wraps().fillers)}{text[place:]}", is_value=False)
+        said[i] = Part(
+            f"{text[:place]} {random.choice(_wraps().fillers).lower()}{text[place:]}", is_value=False
+        )
     return said
 
 
@@ -117,7 +130,7 @@ def _with_typos(parts: Sequence[Part], random: Random, kept: set[str]) -> list[P
         for i, part in enumerate(parts)
         if not part.is_value
         for found in _WORD.finditer(part.text)
-        if found[0].lower() not in kept
+        if found[0].lower() not in kept and not _MEANINGFUL.fullmatch(found[0].lower())
     ]
     slips = sorted(
         random.sample(words, min(len(words), random.choice((1, 1, 2, 3)))),

@@ -20,8 +20,34 @@ from plait.tools import Tool, Toolbox
 _SLOT = re.compile(r"\{(?P<stem>[a-z]+)(?P<number>\d+)(?::(?P<kind>[a-z]+))?\}")
 _SLOT_IN_PLAN = re.compile(r"(?<!\$)\{(?P<name>[a-z]+\d+)(?:\+(?P<more>[a-z]*\d+))?\}")
 _MARK = re.compile("\ue000(?P<name>[a-z]+\\d+)(?:\\+(?P<more>[a-z]*\\d+))?\ue001")
+_NUMBERED = re.compile(r"\d+[. ]|join\(")
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?P<optional>\??): (?P<type>.+?)(?: = (?P<default>.+))?", re.DOTALL)
 _PRONOUNS = frozenset({"he", "him", "his", "she", "her"})
+_KINDS: Mapping[str, frozenset[str]] = {
+    "p": frozenset({"", *_PRONOUNS}),
+    "t": frozenset({"", "date", "datetime"}),
+    "c": frozenset({"", "clock"}),
+    "m": frozenset({"", "minutes"}),
+    "f": frozenset({"", "any", "doc", "image", "pdf", "sheet"}),
+    **{
+        stem: frozenset({""})
+        for stem in (
+            "n",
+            "email",
+            "phone",
+            "place",
+            "city",
+            "topic",
+            "thing",
+            "event",
+            "note",
+            "list",
+            "folder",
+            "cal",
+        )
+    },
+}
+"""What may come after the colon of a slot, by what values it takes."""
 _TYPES: Mapping[str, dict[str, Any]] = {
     "str": {"type": "string"},
     "int": {"type": "integer"},
@@ -45,6 +71,9 @@ class Slot:
     def stem(self) -> str:
         """What values it takes: "p" for people."""
         return self.name.rstrip("0123456789")
+
+    def __str__(self) -> str:
+        return f"{{{self.name}{':' if self.kind else ''}{self.kind}}}"
 
     @property
     def is_pronoun(self) -> bool:
@@ -109,7 +138,7 @@ def read_skeletons(lines: str, *, name: str, toolbox: Toolbox) -> tuple[Skeleton
         ConfigurationError: naming the line and what is wrong with it.
     """
     found = []
-    for number, line in enumerate(lines.splitlines(), 1):
+    for number, line in enumerate(lines.split("\n"), 1):
         if line.strip():
             found.append(_skeleton(_object(line, f"{name}, line {number}"), f"{name}:{number}", toolbox))
     return tuple(found)
@@ -150,14 +179,14 @@ def _object(line: str, where: str) -> Mapping[str, Any]:
         entry = json.loads(line)
     except ValueError as error:
         raise ConfigurationError(f"{where} is no JSON ({error})") from error
-    if not isinstance(entry, dict) or not {"q", "plan"} <= entry.keys():
-        raise ConfigurationError(f'{where} must be an object with "q", the request, and "plan"')
+    if not isinstance(entry, dict) or not isinstance(entry.get("plan"), str) or not entry.get("q"):
+        raise ConfigurationError(f'{where} must be an object with two texts, "q", the request, and "plan"')
     return entry
 
 
 def _skeleton(entry: Mapping[str, Any], name: str, toolbox: Toolbox) -> Skeleton:
     try:
-        skeleton = Skeleton(name, entry["q"], _plan(entry["plan"]))
+        skeleton = Skeleton(name, str(entry["q"]), _plan(entry["plan"].strip()))
         _check(skeleton, toolbox)
     except (PlanError, _WrongSkeletonError) as error:
         raise ConfigurationError(f"skeleton {name}: {error}") from error
@@ -169,7 +198,14 @@ class _WrongSkeletonError(Exception):
 
 
 def _check(skeleton: Skeleton, toolbox: Toolbox) -> None:
-    slots = {part.name for part in skeleton.parts if isinstance(part, Slot)}
+    found = [part for part in skeleton.parts if isinstance(part, Slot)]
+    slots = {slot.name for slot in found if not slot.is_pronoun}
+    for slot in found:
+        kinds = _KINDS.get(slot.stem)
+        if kinds is None or slot.kind not in kinds or (slot.is_pronoun and slot.name not in slots):
+            raise _WrongSkeletonError(f"there is no slot {slot}; docs/training.md lists those that there are")
+    if "{" in "".join(part for part in skeleton.parts if isinstance(part, str)):
+        raise _WrongSkeletonError("a brace in the request opens no slot")
     for task in skeleton.plan:
         tool = toolbox.get(task.tool)
         if tool is None:
@@ -179,8 +215,19 @@ def _check(skeleton: Skeleton, toolbox: Toolbox) -> None:
             raise _WrongSkeletonError(f"{task.tool} has no argument {min(unknown)!r}")
         if missing := {name for name, required in known.items() if required} - task.arguments.keys():
             raise _WrongSkeletonError(f"the call of {task.tool} lacks {min(missing)!r}")
-        marks = (part for text in texts(task.arguments) for part in split_marks(text))
-        used = {name for mark in marks if isinstance(mark, SlotUse) for name in mark.slots}
+        marked = [split_marks(text) for text in texts(task.arguments)]
+        marks = [mark for parts in marked for mark in parts if isinstance(mark, SlotUse)]
+        used = {name for mark in marks for name in mark.slots}
+        for parts in marked:
+            for mark in parts:
+                if (
+                    isinstance(mark, SlotUse)
+                    and mark.more
+                    and (len(parts) > 1 or not mark.name.startswith("t"))
+                ):
+                    raise _WrongSkeletonError(
+                        f"{mark.name}+{mark.more} is no moment that is a whole argument"
+                    )
         if used - slots:
             raise _WrongSkeletonError(f"the plan has the slot {min(used - slots)!r}, and the request has not")
 
@@ -193,11 +240,13 @@ def texts(value: Value) -> list[str]:
         found.append(text)
         return text
 
-    map_texts(value, note)
+    map_texts(value, note, note)
     return found
 
 
 def _plan(text: str) -> Plan:
+    if _NUMBERED.match(text):
+        raise _WrongSkeletonError("calls are written without numbers, and join() is not written at all")
     lines = [f"{number}. {line}" for number, line in enumerate(text.split("\n"), 1)] if text else []
     return Plan(tuple(parse_plan("\n".join([*map(_marked, lines), f"{len(lines) + 1}. join()"]))))
 
@@ -227,16 +276,16 @@ def split_marks(text: str) -> list[str | SlotUse]:
     return [part for part in [*parts, text[end:]] if part != ""]
 
 
-def map_texts(value: Value, change: Callable[[str], Any]) -> Any:
-    """``value`` with ``change`` done to every text in it; in templates it must give text."""
+def map_texts(value: Value, change: Callable[[str], Any], in_templates: Callable[[str], str]) -> Any:
+    """``value`` with ``change`` done to every text in it, and ``in_templates`` to those among references."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Template):
-        return make_text(change(part) if isinstance(part, str) else part for part in value.parts)
+        return make_text(in_templates(part) if isinstance(part, str) else part for part in value.parts)
     if isinstance(value, Mapping):
-        return {key: map_texts(item, change) for key, item in value.items()}
+        return {key: map_texts(item, change, in_templates) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [map_texts(item, change) for item in value]
+        return [map_texts(item, change, in_templates) for item in value]
     return value
 
 

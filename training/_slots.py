@@ -11,6 +11,7 @@ from functools import cached_property
 from importlib.resources import files
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from plait.training._moments import (
     clock,
@@ -27,7 +28,6 @@ _OWNER = re.compile(r"^(?:my|the|our|your) ", re.IGNORECASE)
 _PRONOUNS: Mapping[str, Mapping[str, str]] = {
     "he": {"he": "he", "him": "him", "his": "his", "she": "he", "her": "him"},
     "she": {"he": "she", "him": "her", "his": "her", "she": "she", "her": "her"},
-    "they": {"he": "they", "him": "them", "his": "their", "she": "they", "her": "them"},
 }
 _LISTS = {"note": "note", "list": "list", "folder": "folder", "cal": "calendar"}
 _SUBJECTS = {"place", "city", "topic", "thing", "event"}
@@ -63,14 +63,19 @@ class Filled:
     pronoun: str = "they"
     """Where it is a person."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What no other slot of the same request may be called."""
+        return frozenset({self.words.casefold(), str(self.value).casefold()})
+
 
 class Vocabulary:
     """The names of people, places and things that slots are filled with.
 
     Args:
         random: decides which.
-        share: the part of all names that may be used, as a range from 0 to 1, so that data for
-            training and for validation have none in common.
+        share: the part of all names that may be used, as a range from 0 to 1: two ranges that do not
+            meet have no name in common, of whatever kind.
     """
 
     def __init__(self, random: Random, share: tuple[float, float] = (0.0, 1.0)) -> None:
@@ -132,9 +137,14 @@ class Vocabulary:
         return {kind: self._part(values) for kind, values in lists.items()}
 
     def _part(self, values: Sequence[Any]) -> Sequence[Any]:
-        mixed = Random(0).sample(values, len(values))  # noqa: S311  (the same parts in every run)
-        first, last = (round(share * len(mixed)) for share in self._share)
-        return mixed[first:last]
+        first, last = self._share
+        return [value for value in values if first <= _place_of(value) < last]
+
+
+def _place_of(value: Any) -> float:
+    """Where a name is on the range from 0 to 1: the same in every run."""
+    name: str = value if isinstance(value, str) else value[0]
+    return crc32(_OWNER.sub("", name).casefold().encode()) / 2**32
 
 
 def _data(name: str) -> Any:
@@ -158,7 +168,7 @@ class Filler:
         self._random = random
         self._spoken = spoken
         self._latest: datetime | None = None
-        self._latest_clock: time | None = None
+        self._clocks: list[time] = []
         self._filled: dict[str, Filled] = {}
         self._singular: frozenset[str] = frozenset()
 
@@ -170,6 +180,10 @@ class Filler:
         for slot in found:
             if not slot.is_pronoun:
                 kinds[slot.name] = kinds.get(slot.name) or slot.kind
+        clocks = {clock(self._random) for _ in range(len(kinds))}
+        while len(clocks) < len(kinds):
+            clocks.add(clock(self._random))
+        self._clocks = sorted(clocks)
         for slot in sorted(
             (Slot(*kind) for kind in kinds.items()), key=lambda slot: (slot.stem, len(slot.name), slot.name)
         ):
@@ -179,12 +193,7 @@ class Filler:
     def _another(self, slot: Slot) -> Filled:
         while True:
             filled = self._one(slot)
-            others = [
-                other.words.casefold()
-                for name, other in self._filled.items()
-                if Slot(name, "").stem == slot.stem
-            ]
-            if filled.words.casefold() not in others:
+            if not filled.names & {name for other in self._filled.values() for name in other.names}:
                 return filled
 
     def _one(self, slot: Slot) -> Filled:
@@ -215,10 +224,7 @@ class Filler:
         return Filled(found.words, found.said.value, found.at)
 
     def _clock(self) -> Filled:
-        at = clock(self._random)
-        while self._latest_clock is not None and at <= self._latest_clock:
-            at = time(23, 30) if self._latest_clock >= time(22) else clock(self._random)
-        self._latest_clock = at
+        at = self._clocks.pop(0)
         return Filled(say_clock(at, self._random), f"{at:%H:%M}")
 
     def _duration(self) -> Filled:

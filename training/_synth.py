@@ -12,8 +12,9 @@ from importlib.resources import files
 from random import Random
 from typing import Any
 
+from plait.errors import ConfigurationError
 from plait.planners import Plan, Task
-from plait.tools import Tool, Toolbox
+from plait.tools import StringType, Tool, Toolbox, Type, UnionType
 from plait.training._phrasing import STYLES, Part, Style, phrase
 from plait.training._skeletons import Skeleton, Slot, SlotUse, ToolboxSkeletons, map_texts, split_marks, texts
 from plait.training._slots import Filled, Filler, Vocabulary, pronoun, value_of
@@ -22,8 +23,9 @@ from plait.training._variants import Guise, Variant, as_it_is, vary
 _FIRST_DAY = datetime(2024, 1, 1)
 _N_DAYS = 4 * 365
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LETTER = re.compile(r"[^\W\d_]")
-_SHARED_WORDS = 4  # letters; tools that have a longer word in common may serve the same request
+_STEM = 4  # letters; tools with words that begin alike may serve the same request
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Item:
     """When it is said."""
     query: str
     plan: Plan
+    tools: frozenset[str]
+    """What the plan calls, under the names that the toolbox gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Recipe:
     distractors: float = 0.3
     """The share of the others that has tools of other toolboxes among its own."""
     seed: int = 0
+    part: str = ""
+    """Of the data set: each draws otherwise."""
 
 
 def synthesize(
@@ -98,21 +104,35 @@ def synthesize(
         others: tools of other toolboxes, to be mixed in.
         guises: other names and descriptions of the tools.
         share: the part of all names that may be used.
+
+    Raises:
+        ConfigurationError: there are no skeletons.
     """
-    random = Random(f"{recipe.seed} {source.name}")  # noqa: S311  (nothing secret is drawn)
+    if not source.skeletons:
+        raise ConfigurationError(f"there are no skeletons for {source.name}; write some")
+    random = Random(f"{recipe.seed} {recipe.part} {source.name}")  # noqa: S311  (nothing secret is drawn)
     vocabulary = Vocabulary(random, share)
     queue: list[Skeleton] = []
-    size = min(recipe.group_size, recipe.n_items)
-    mixable = others if any(skeleton.plan.tasks for skeleton in source.skeletons) else ()
-    for _ in range(-(-recipe.n_items // max(size, 1))):
-        variant, has_others = _variant(source.toolbox, recipe, random, mixable, guises)
+    for start in range(0, recipe.n_items, recipe.group_size):
+        size = min(recipe.group_size, recipe.n_items - start)
+        variant, has_others = _variant(source.toolbox, recipe, random, others, guises)
         items: list[Item] = []
+        n_refused = 0
         while len(items) < size:
+            if not items and n_refused > 2 * len(
+                source.skeletons
+            ):  # none of them can be asked of these tools
+                variant, has_others, n_refused = as_it_is(source.toolbox), False, 0
             if not queue:
                 queue = random.sample(source.skeletons, len(source.skeletons))
             skeleton = queue.pop()
-            if skeleton.plan.tasks or not has_others:  # other tools might serve what these cannot
-                items.append(make_item(skeleton, variant, vocabulary, random))
+            item = None
+            if skeleton.plan.tasks or not has_others:  # others might serve what these tools cannot
+                item = make_item(skeleton, source.toolbox, variant, vocabulary, random)
+            if item is None:
+                n_refused += 1
+            else:
+                items.append(item)
         yield DataGroup(source.name, variant.toolbox, tuple(items))
 
 
@@ -128,22 +148,25 @@ def _variant(
         return as_it_is(toolbox), False
     strangers: list[Tool] = []
     if others and random.random() < recipe.distractors:
-        known = {word for tool in toolbox for word in _long_words(tool)}
-        fitting = [tool for tool in others if not known & _long_words(tool)]
-        strangers = random.sample(fitting, min(len(fitting), random.randrange(1, 9)))
+        known = {stem for tool in toolbox for stem in _stems(tool)}
+        fitting = {tool.name: tool for tool in others if not known & _stems(tool)}
+        strangers = random.sample(list(fitting.values()), min(len(fitting), random.randrange(1, 9)))
     return vary(toolbox, random, guises=guises, distractors=strangers, may_drop=not strangers), bool(
         strangers
     )
 
 
-def _long_words(tool: Tool) -> set[str]:
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tool.name)
-    words = _WORD.findall(f"{name.replace('_', ' ')} {tool.description}")
-    return {word.lower() for word in words if len(word) > _SHARED_WORDS}
+def _stems(tool: Tool) -> set[str]:
+    """How the words of a tool's name and arguments begin."""
+    names = [tool.name, *(argument.name for argument in tool.arguments.fields)]
+    words = _WORD.findall(re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", " ".join(names)))
+    return {word.lower()[:_STEM] for word in words}
 
 
-def make_item(skeleton: Skeleton, variant: Variant, vocabulary: Vocabulary, random: Random) -> Item:
-    """One request of a skeleton."""
+def make_item(
+    skeleton: Skeleton, source: Toolbox, variant: Variant, vocabulary: Vocabulary, random: Random
+) -> Item | None:
+    """One request of a skeleton; ``None`` where it is not certain what would be right with these tools."""
     style = random.choices(list(STYLES), list(STYLES.values()))[0]
     now = _FIRST_DAY + timedelta(days=random.randrange(_N_DAYS), minutes=random.randrange(6 * 60, 22 * 60))
     filled = Filler(vocabulary, now, random, spoken=style == "spoken").fill(skeleton)
@@ -153,7 +176,29 @@ def make_item(skeleton: Skeleton, variant: Variant, vocabulary: Vocabulary, rand
     if style == "spoken":
         plan = _filled_plan(skeleton.plan, {name: _lower(one) for name, one in filled.items()})
     query = "".join(part.text for part in said).strip()
-    return Item(skeleton.id, style, now, query, variant.plan(plan))
+    translated = variant.plan(Plan(tuple(_with_times(task, source) for task in plan)))
+    if translated is None:
+        return None
+    there = {new: old for old, new in variant.names.items()}
+    return Item(
+        skeleton.id, style, now, query, translated, frozenset(there[task.tool] for task in translated)
+    )
+
+
+def _with_times(task: Task, toolbox: Toolbox) -> Task:
+    """``task`` with midnight behind days where its tool takes moments."""
+    moments = {a.name for a in toolbox[task.tool].arguments.fields if _is_moment(a.type)}
+
+    def complete(name: str, value: Any) -> Any:
+        return f"{value} 00:00" if name in moments and _DAY.fullmatch(str(value)) else value
+
+    return Task(task.id, task.tool, {name: complete(name, value) for name, value in task.arguments.items()})
+
+
+def _is_moment(type_: Type) -> bool:
+    options = type_.options if isinstance(type_, UnionType) else (type_,)
+    formats = {option.format for option in options if isinstance(option, StringType)}
+    return "date-time" in formats and "date" not in formats
 
 
 def _said(part: str | Slot, filled: Mapping[str, Filled]) -> Part:
@@ -169,8 +214,8 @@ def _lower(one: Filled) -> Filled:
 
 
 def _filled_plan(plan: Plan, filled: Mapping[str, Filled]) -> Plan:
-    tasks = (Task(t.id, t.tool, map_texts(t.arguments, partial(_filled, filled))) for t in plan)
-    return Plan(tuple(tasks))
+    whole, among = partial(_filled, filled), partial(_worded, filled)
+    return Plan(tuple(Task(t.id, t.tool, map_texts(t.arguments, whole, among)) for t in plan))
 
 
 def _filled(filled: Mapping[str, Filled], text: str) -> Any:
@@ -180,7 +225,12 @@ def _filled(filled: Mapping[str, Filled], text: str) -> Any:
         return value_of(parts[0], filled)
     if not any(isinstance(part, str) and _LETTER.search(part) for part in parts):
         return "".join(part if isinstance(part, str) else str(value_of(part, filled)) for part in parts)
-    return "".join(part if isinstance(part, str) else filled[part.name].words for part in parts)
+    return _worded(filled, text)
+
+
+def _worded(filled: Mapping[str, Filled], text: str) -> str:
+    """``text`` with the words of the request in its slots."""
+    return "".join(part if isinstance(part, str) else filled[part.name].words for part in split_marks(text))
 
 
 def assistant_guises() -> dict[str, Guise]:

@@ -12,24 +12,27 @@ from plait.planners import Plan, Ref, Task, Template
 from plait.tools import Tool, Toolbox
 
 _VERBS: Mapping[str, tuple[str, ...]] = {
-    "get": ("find", "look_up", "fetch", "read"),
+    "get": ("find", "look_up", "fetch"),
     "find": ("get", "look_up", "locate"),
     "search": ("find", "query", "look_for"),
     "create": ("make", "add", "new"),
-    "add": ("create", "put", "insert"),
+    "add": ("create", "insert"),
     "send": ("deliver", "dispatch"),
-    "open": ("show", "display"),
     "show": ("display", "view"),
-    "list": ("show_all", "get_all"),
-    "set": ("change", "put"),
     "append": ("add_to", "extend"),
-    "compose": ("write", "send"),
     "book": ("reserve",),
-    "cancel": ("call_off", "drop"),
+    "cancel": ("call_off",),
     "delete": ("remove", "erase"),
     "update": ("change", "edit"),
 }
-_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+"""First words of names that say the same whatever follows."""
+_LOOKUPS = re.compile(
+    "calculate|check|compare|compute|count|current|describe|display|estimate|fetch|find|get|how|list|locate|look|lookup|"
+    "maps|measure|open|pick|predict|query|read|search|show|status|summarize|summary|track|view|what|when|where|which|who"
+)
+"""First words of the names of tools that only find something out."""
+_WORDS = re.compile(r"[^\W_]+")
+_HUMP = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])")
 
 
 Names = Mapping[str, str]
@@ -55,10 +58,10 @@ class Variant:
     arguments: Mapping[str, Names]
     """For each of these the names that its arguments have here, where they are others."""
 
-    def plan(self, plan: Plan) -> Plan:
-        """``plan`` with the tools that are there: without calls of the others, and of what needs those."""
+    def plan(self, plan: Plan) -> Plan | None:
+        """``plan`` with the tools that are there; ``None`` where it is not certain what is right then."""
         kept = without(plan, [task.tool for task in plan if task.tool not in self.names])
-        return Plan(tuple(map(self._translated, kept)))
+        return None if kept is None else Plan(tuple(map(self._translated, kept)))
 
     def _translated(self, task: Task) -> Task:
         names = self.arguments.get(task.tool, {})
@@ -89,43 +92,60 @@ def vary(
         may_drop: whether some of the tools may be left out.
     """
     tools = list(toolbox)
-    if may_drop and random.random() < 0.3:
+    if may_drop and len(tools) > 2 and random.random() < 0.3:
         tools = random.sample(tools, max(2, len(tools) - random.choice((1, 1, 2, 3, 5))))
     restyle = _style(random)
     renames = random.random() < 0.5
     describes = random.random() < 0.5
     names: dict[str, str] = {}
     arguments: dict[str, Names] = {}
-    offered: list[Tool] = []
+    descriptions: dict[str, str] = {}
     for tool in tools:
         guise = (guises or {}).get(tool.name, Guise())
         name = tool.name
         if renames:
             name = random.choice(guise.names) if guise.names else _renamed(name, random)
             arguments[tool.name] = _other_arguments(tool, guise, random)
-        description = (
-            random.choice(guise.descriptions) if describes and guise.descriptions else tool.description
+        if describes and guise.descriptions:
+            descriptions[tool.name] = random.choice(guise.descriptions)
+        name = restyle(name)
+        is_free = name not in names.values() and name not in toolbox.names
+        names[tool.name] = name if is_free else tool.name
+    offered = [
+        _presented(
+            tool, names, arguments.get(tool.name, {}), descriptions.get(tool.name, tool.description), toolbox
         )
-        new = _presented(tool, restyle(name), description, arguments.get(tool.name, {}))
-        if new.name in {other.name for other in offered}:
-            new = _presented(tool, tool.name, description, arguments.get(tool.name, {}))
-        names[tool.name] = new.name
-        offered.append(new)
-    taken = {tool.name for tool in offered}
-    offered += [tool for tool in distractors if tool.name not in taken]
+        for tool in tools
+    ]
+    offered += [tool for tool in distractors if tool.name not in names.values()]
     return Variant(Toolbox(offered), names, arguments)
 
 
-def _presented(tool: Tool, name: str, description: str, arguments: Names) -> Tool:
-    """``tool`` under another name, with other names of its arguments."""
-    if (name, description) == (tool.name, tool.description) and not arguments:
+def _presented(tool: Tool, names: Names, arguments: Names, description: str, original: Toolbox) -> Tool:
+    """``tool`` under its name here, with its arguments' names here and descriptions that know both."""
+    is_as_it_was = names[tool.name] == tool.name and description == tool.description and not arguments
+    if is_as_it_was and all(names.get(name) == name for name in original.names):
         return tool
-    body = tool.to_openai()["function"]
-    parameters = body["parameters"]
-    properties = {arguments.get(key, key): schema for key, schema in parameters.get("properties", {}).items()}
+    parameters = tool.to_openai()["function"]["parameters"]
+    properties = {
+        arguments.get(key, key): _with_names(schema, names, original)
+        for key, schema in parameters.get("properties", {}).items()
+    }
     required = [arguments.get(key, key) for key in parameters.get("required", [])]
     schema: dict[str, Any] = {**parameters, "properties": properties, "required": required}
-    return Tool.from_schema({"name": name, "description": description, "parameters": schema})
+    return Tool.from_schema({"name": names[tool.name], "description": description, "parameters": schema})
+
+
+def _with_names(schema: Mapping[str, Any], names: Names, original: Toolbox) -> dict[str, Any]:
+    """An argument's schema; where it speaks of a tool, with the name here, or without that if it has gone."""
+    new = dict(schema)
+    text = new.get("description", "")
+    for tool in original:
+        if tool.name in text:
+            text = text.replace(tool.name, names[tool.name]) if tool.name in names else ""
+    if "description" in new:
+        new["description"] = text
+    return new
 
 
 def _other_arguments(tool: Tool, guise: Guise, random: Random) -> Names:
@@ -140,7 +160,7 @@ def _other_arguments(tool: Tool, guise: Guise, random: Random) -> Names:
 
 def _renamed(name: str, random: Random) -> str:
     """``name`` with another verb of the same meaning, if it has one that is known."""
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words = _words(name)
     others = _VERBS.get(words[0], ()) if words else ()
     if not others or random.random() < 0.3:
         return name
@@ -161,21 +181,27 @@ def _style(random: Random) -> Callable[[str], str]:
     if random.random() < 0.6:
         return lambda name: name
     write = random.choice(styles)
-    return lambda name: write([word.lower() for word in _WORDS.findall(name)])
+    return lambda name: write(_words(name) or [name])
 
 
-def without(plan: Plan, tools: Sequence[str]) -> Plan:
-    """``plan`` without the calls of ``tools``, without those that need their results, and without those whose
-    results only these needed.
+def without(plan: Plan, tools: Sequence[str]) -> Plan | None:
+    """``plan`` where ``tools`` are not offered: without each of its parts that they belong to.
+
+    A part is what hangs together by references. ``None`` where a part has something else to do than looking
+    up what the missing calls need: whether that should still be done is a matter of taste.
     """
-    gone = {task.id for task in plan if task.tool in tools}
-    for task in plan:
-        if task.dependencies & gone:
-            gone.add(task.id)
-    for task in reversed(plan.tasks):
-        users = [other.id for other in plan if task.id in other.dependencies]
-        if users and set(users) <= gone:
-            gone.add(task.id)
+    missing = {task.id for task in plan if task.tool in tools}
+    gone: set[int] = set()
+    for part in _parts(plan):
+        if not part & missing:
+            continue
+        affected = set(part & missing)
+        for task in plan:
+            if task.id in part and task.dependencies & affected:
+                affected.add(task.id)
+        if any(task.id in part - affected and not is_lookup(task.tool) for task in plan):
+            return None
+        gone |= part
     numbers: dict[int, int] = {}
     kept = []
     for task in plan:
@@ -183,6 +209,27 @@ def without(plan: Plan, tools: Sequence[str]) -> Plan:
             numbers[task.id] = len(numbers) + 1
             kept.append(_renumbered(task, numbers))
     return Plan(tuple(kept))
+
+
+def is_lookup(name: str) -> bool:
+    """Whether a tool of that name only finds something out."""
+    return any(_LOOKUPS.fullmatch(word) for word in _words(name)[:2])
+
+
+def _parts(plan: Plan) -> list[frozenset[int]]:
+    """The calls that hang together by references, part by part."""
+    parts: list[set[int]] = []
+    for task in plan:
+        linked = {task.id, *task.dependencies}
+        touching = [part for part in parts if part & linked]
+        parts = [part for part in parts if not part & linked]
+        parts.append(linked.union(*touching))
+    return [frozenset(part) for part in parts]
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name in any style, in lower case."""
+    return [word.lower() for word in _WORDS.findall(_HUMP.sub("_", name))]
 
 
 def _renumbered(task: Task, numbers: Mapping[int, int]) -> Task:

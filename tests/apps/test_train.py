@@ -59,12 +59,12 @@ def test_the_report_is_a_text_without_json(zoo: Path) -> None:
         "zoo_for_training:tools",
         "--skeletons",
         "zoo.jsonl",
-        "--keep-out",
+        "--compare-with",
         "kept.jsonl",
     )
     assert done.exit_code == 0, done.output
     assert "requests from" in done.stdout
-    assert "kept out: 1 requests, 0 of them a skeleton's" in done.stdout
+    assert "compared: 1 requests, 0 of them a skeleton's" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_the_report_is_a_text_without_json(zoo: Path) -> None:
         (["--skeletons", "zoo.jsonl"], "belong together"),
         (["--tools", "zoo_for_training:tools", "--skeletons", "none.jsonl"], "cannot be read"),
         (["--tools", "zoo_for_training:tools", "--skeletons", "empty.jsonl"], "no skeletons"),
-        (["--keep-out", "zoo.jsonl"], 'must be an object with a "query"'),
-        (["--keep-out", "broken.jsonl"], "line 1 is no JSON"),
+        (["--compare-with", "zoo.jsonl"], 'must be an object with a "query"'),
+        (["--compare-with", "broken.jsonl"], "line 1 is no JSON"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(

@@ -113,3 +113,36 @@ def test_those_that_come_with_plait_are_many_and_no_two_of_one_mould(assistant: 
         for skeleton in box.skeletons
     ]
     assert len(set(moulds)) == len(moulds)
+
+
+@pytest.mark.parametrize(
+    ("query", "plan", "problem"),
+    [
+        ("{x1}", "", r"no slot \{x1\}"),
+        ("{f1:foo}", "", r"no slot \{f1:foo\}"),
+        ("is {p1:he} there", "", r"no slot \{p1:he\}"),
+        ("{P1}", "", "brace"),
+        ("{c1:clock} {n1}", "find_room(people={n1}, day={c1+30})", "no moment"),
+        ("{t1:date}", 'book(room="a", title="until {t1+60} or so")', "no moment"),
+        ("{n1}", "1. find_room(people={n1})\n2. join()", "without numbers"),
+    ],
+)
+def test_slots_that_cannot_be_filled_are_refused(query: str, plan: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        read(query, plan)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"q": "", "plan": ""}', '{"q": "x", "plan": null}', '{"q": "x", "plan": []}']
+)
+def test_a_skeleton_has_two_texts(line: str) -> None:
+    with pytest.raises(ConfigurationError, match="two texts"):
+        read_skeletons(line, name="mine", toolbox=TOOLS)
+
+
+def test_a_line_is_what_ends_with_a_newline() -> None:
+    [found] = read_skeletons(
+        '{"q": "one\u2028line", "plan": "\\nfind_room(people=2)\\n"}', name="mine", toolbox=TOOLS
+    )
+    assert found.query == "one\u2028line"
+    assert len(found.plan) == 1
