@@ -33,7 +33,7 @@ def _train() -> None:
 @app.command()
 def synth(
     folder: Annotated[Path, typer.Argument(help="Where to write the data set.")],
-    requests: Annotated[int, typer.Option(help="About how many requests to train on.", min=1)] = 20_000,
+    requests: Annotated[int, typer.Option(help="How many requests to train on.", min=1)] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed, another data set.")] = 0,
     tools: Annotated[
         str | None,

@@ -179,14 +179,16 @@ def _object(line: str, where: str) -> Mapping[str, Any]:
         entry = json.loads(line)
     except ValueError as error:
         raise ConfigurationError(f"{where} is no JSON ({error})") from error
-    if not isinstance(entry, dict) or not isinstance(entry.get("plan"), str) or not entry.get("q"):
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("q", "plan")):
         raise ConfigurationError(f'{where} must be an object with two texts, "q", the request, and "plan"')
+    if not entry["q"].strip():
+        raise ConfigurationError(f'{where} has an empty request in "q"; write what somebody would say')
     return entry
 
 
 def _skeleton(entry: Mapping[str, Any], name: str, toolbox: Toolbox) -> Skeleton:
     try:
-        skeleton = Skeleton(name, str(entry["q"]), _plan(entry["plan"].strip()))
+        skeleton = Skeleton(name, entry["q"], _plan(entry["plan"].strip()))
         _check(skeleton, toolbox)
     except (PlanError, _WrongSkeletonError) as error:
         raise ConfigurationError(f"skeleton {name}: {error}") from error
@@ -345,8 +347,4 @@ def _schema(type_: str, default: str | None) -> dict[str, Any]:
 
 
 def _literal(text: str) -> Any:
-    return (
-        {"True": True, "False": False, "None": None}.get(text)
-        if text in ("True", "False", "None")
-        else json.loads(text)
-    )
+    return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
+from plait.errors import ConfigurationError
 from plait.training._moments import (
     clock,
     day_after,
@@ -30,7 +31,6 @@ _PRONOUNS: Mapping[str, Mapping[str, str]] = {
     "she": {"he": "she", "him": "her", "his": "her", "she": "she", "her": "her"},
 }
 _LISTS = {"note": "note", "list": "list", "folder": "folder", "cal": "calendar"}
-_SUBJECTS = {"place", "city", "topic", "thing", "event"}
 _DOMAINS = [
     "example.com",
     "example.org",
@@ -47,6 +47,7 @@ _DOMAINS = [
     "press.example",
     "choir.example",
 ]
+_MAX_DRAWS = 1000
 _EXTENSION = re.compile(r"\.\w{2,4}$")
 
 
@@ -191,10 +192,11 @@ class Filler:
         return self._filled
 
     def _another(self, slot: Slot) -> Filled:
-        while True:
+        for _ in range(_MAX_DRAWS):
             filled = self._one(slot)
             if not filled.names & {name for other in self._filled.values() for name in other.names}:
                 return filled
+        raise ConfigurationError(f"there are too few values for {slot} beside the others; use fewer slots")
 
     def _one(self, slot: Slot) -> Filled:
         make: dict[str, Callable[[], Filled]] = {

@@ -74,7 +74,7 @@ class Recipe:
     """How a data set is made."""
 
     n_items: int
-    """About how many requests."""
+    """How many requests."""
     group_size: int = 24
     """Requests over the same tools."""
     as_it_is: float = 0.4
@@ -119,9 +119,7 @@ def synthesize(
         items: list[Item] = []
         n_refused = 0
         while len(items) < size:
-            if not items and n_refused > 2 * len(
-                source.skeletons
-            ):  # none of them can be asked of these tools
+            if not items and n_refused > 2 * len(source.skeletons):  # none can be asked of these tools
                 variant, has_others, n_refused = as_it_is(source.toolbox), False, 0
             if not queue:
                 queue = random.sample(source.skeletons, len(source.skeletons))

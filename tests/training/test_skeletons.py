@@ -133,7 +133,7 @@ def test_slots_that_cannot_be_filled_are_refused(query: str, plan: str, problem:
 
 
 @pytest.mark.parametrize(
-    "line", ['{"q": "", "plan": ""}', '{"q": "x", "plan": null}', '{"q": "x", "plan": []}']
+    "line", ['{"q": 5, "plan": ""}', '{"q": "x", "plan": null}', '{"q": "x", "plan": []}']
 )
 def test_a_skeleton_has_two_texts(line: str) -> None:
     with pytest.raises(ConfigurationError, match="two texts"):
@@ -146,3 +146,8 @@ def test_a_line_is_what_ends_with_a_newline() -> None:
     )
     assert found.query == "one\u2028line"
     assert len(found.plan) == 1
+
+
+def test_a_request_is_not_empty() -> None:
+    with pytest.raises(ConfigurationError, match="empty request"):
+        read_skeletons('{"q": " ", "plan": ""}', name="mine", toolbox=TOOLS)

@@ -434,3 +434,10 @@ def test_a_file_that_is_in_the_way_is_left_alone(main: ToolboxSkeletons, tmp_pat
     with pytest.raises(ConfigurationError, match=r"train\.jsonl already"):
         write_data_set(DataSet(main), tmp_path, {"train": Recipe(5)})
     assert (tmp_path / "train.jsonl").read_text() == "mine"
+
+
+def test_more_slots_of_a_kind_than_there_are_values_are_refused(assistant: Toolbox) -> None:
+    found = skeleton(assistant, " ".join(f"{{cal{n}}}" for n in range(1, 90)), "")
+    random = Random(1)
+    with pytest.raises(ConfigurationError, match="too few values"):
+        Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)
