@@ -59,6 +59,22 @@ def plans(
     _evaluate("plans", make, options)
 
 
+@app.command("data")
+@with_shared_options
+def data(
+    file: Annotated[Path, typer.Argument(help="A part of a data set that plait train synth wrote.")],
+    options: SharedOptions,
+) -> None:
+    """Requests of a data set, each over tools of its own: plan success."""
+
+    def make() -> Benchmark:
+        from plait.apps.evaluation._synthetic import DataSetBenchmark
+
+        return DataSetBenchmark(file)
+
+    _evaluate("data", make, options)
+
+
 @app.command("bfcl")
 @with_shared_options
 def bfcl(

@@ -37,7 +37,8 @@ class SharedOptions:
     planner: Annotated[
         list[str] | None,
         typer.Option(
-            help="compiler (if none is given), compact, react or native; several times, or with commas."
+            help="compiler, compact, tuned, react or native; several times, or with commas; what fits the "
+            "model if none is given."
         ),
     ] = None
     base_url: Annotated[
@@ -82,14 +83,14 @@ class SharedOptions:
 
     @property
     def planners(self) -> tuple[str, ...]:
-        """Which planners are tried.
+        """Which planners are tried; none is what fits each model.
 
         Raises:
             ConfigurationError: there is no such planner.
         """
         from plait.orchestrator import PLANNERS
 
-        chosen = tuple(split(self.planner)) or ("compiler",)
+        chosen = tuple(split(self.planner))
         for planner in chosen:
             if planner not in PLANNERS:
                 raise ConfigurationError(

@@ -16,7 +16,15 @@ from rich.console import Console
 
 from plait.apps._progress import transfer_progress, waiting
 from plait.errors import ConfigurationError
-from plait.models import DEFAULT_MODEL, ChatModel, HTTPModel, LangChainModel, LlamaModel, resolve
+from plait.models import (
+    DEFAULT_MODEL,
+    ChatModel,
+    HTTPModel,
+    LangChainModel,
+    LlamaModel,
+    find_model,
+    plain_model,
+)
 from plait.tools import Toolbox
 
 _LANGCHAIN = "langchain:"
@@ -58,7 +66,7 @@ def prepare_model(options: ModelOptions, console: Console) -> None:
         _langchain_model(options)
     elif options.base_url is None:
         with transfer_progress(console, options.model) as progress:
-            resolve(options.model, progress=progress)
+            find_model(options.model, progress=progress)
 
 
 def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) -> ChatModel:
@@ -87,10 +95,11 @@ def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) 
                 )
             )
     with transfer_progress(console, options.model) as progress:
-        path = resolve(options.model, progress=progress)
-    name = options.model if options.model != str(path) else path.stem
-    with waiting(console, f"loading {name}"):
-        return LlamaModel(path, name=name, context_length=options.context_length)
+        found = find_model(options.model, progress=progress)
+    with waiting(console, f"loading {found.name}"):
+        return LlamaModel(
+            found.path, name=found.name, context_length=options.context_length, adapter=found.adapter
+        )
 
 
 def _langchain_model(options: ModelOptions) -> LangChainModel:
@@ -127,7 +136,7 @@ def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Tool
     from plait.orchestrator import Summarizer
     from plait.tools.assistant import assistant_tools, system_opener
 
-    summarize = Summarizer(model) if model is not None else _no_model
+    summarize = Summarizer(plain_model(model)) if model is not None else _no_model
     return Toolbox(assistant_tools(home, summarize=summarize, opener=system_opener()))
 
 

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
 
+from plait.apps import _train_lora
 from plait.apps._output import OK, Output, execute
 from plait.apps._progress import is_animated
 from plait.apps._setup import load_toolbox
 from plait.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from plait.training import DataReport, DataSet, Split
+    from plait.training import DataReport, DataSet, Recipe, Split
 
 app = typer.Typer(
     help="Make a small planner for your own tools.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
+app.command()(_train_lora.lora)
+app.command()(_train_lora.export)
+
 _VALIDATION_PART = 20  # of the requests to train on, one in so many again to choose by
 _N_UNSEEN = 10  # requests for each toolbox that training never sees
-
-
-@app.callback()
-def _train() -> None:
-    """Keeps ``synth`` a command of its own."""
 
 
 @app.command()
@@ -42,6 +42,13 @@ def synth(
     skeletons: Annotated[
         Path | None, typer.Option(help="Skeletons for your tools: JSON lines with q and plan.")
     ] = None,
+    main_share: Annotated[
+        float, typer.Option(help="The share of requests over the main tools.", min=0.05, max=1.0)
+    ] = 0.6,
+    group_size: Annotated[
+        int,
+        typer.Option(help="Requests over the same tools: more are trained faster, fewer vary more.", min=1),
+    ] = 24,
     compare_with: Annotated[
         Path | None,
         typer.Option(help="Requests to compare with: JSON lines with a query, as plait eval plans takes."),
@@ -53,9 +60,12 @@ def synth(
     output = Output(as_json=as_json, debug=debug)
 
     def work() -> int:
+        from plait.training import Recipe
+
         data = _data_set(tools, skeletons)
         compared = _queries(compare_with) if compare_with is not None else []
-        report = _write(data, folder, requests, seed, compared, output)
+        recipe = Recipe(requests, group_size=group_size, main_share=main_share, seed=seed)
+        report = _write(data, folder, recipe, compared, output)
         if as_json:
             output.document({"folder": str(folder), **report.as_json()})
         else:
@@ -113,16 +123,14 @@ def _queries(path: Path) -> list[str]:
     return found
 
 
-def _write(
-    data: DataSet, folder: Path, n_requests: int, seed: int, compared: list[str], output: Output
-) -> DataReport:
-    from plait.training import UNSEEN, Recipe, write_data_set
+def _write(data: DataSet, folder: Path, recipe: Recipe, compared: list[str], output: Output) -> DataReport:
+    from plait.training import UNSEEN, write_data_set
 
-    validation = Recipe(max(1, n_requests // _VALIDATION_PART), group_size=6, seed=seed)
+    n_validation = max(1, recipe.n_items // _VALIDATION_PART)
     recipes: dict[Split, Recipe] = {
-        "train": Recipe(n_requests, seed=seed),
-        "validation": validation,
-        "unseen": Recipe(_N_UNSEEN * len(UNSEEN), group_size=_N_UNSEEN, seed=seed),
+        "train": recipe,
+        "validation": replace(recipe, n_items=n_validation, group_size=6),
+        "unseen": replace(recipe, n_items=_N_UNSEEN * len(UNSEEN), group_size=_N_UNSEEN),
     }
     total = sum(recipe.n_items for recipe in recipes.values())
     with Progress(console=output.console, transient=True, disable=not is_animated(output.console)) as bar:

@@ -33,6 +33,7 @@ class PlannerName(StrEnum):
     COMPILER = "compiler"
     NATIVE = "native"
     REACT = "react"
+    TUNED = "tuned"
 
 
 app = typer.Typer(
@@ -58,9 +59,10 @@ BaseURL = Annotated[
 ]
 ContextLength = Annotated[int | None, typer.Option(help="Tokens of prompt and answer together.", min=256)]
 PlannerOption = Annotated[
-    PlannerName,
+    PlannerName | None,
     typer.Option(
-        help="compiler (one plan for all), compact (that in fewer tokens), or the baselines react and native."
+        help="compiler (one plan for all), compact (that in fewer tokens), tuned (for models that plait "
+        "train made), or the baselines react and native; what fits the model if not given."
     ),
 ]
 Home = Annotated[
@@ -78,7 +80,7 @@ Deadline = Annotated[float | None, typer.Option(help="Seconds that the run may t
 @dataclass(frozen=True, slots=True)
 class _Options:
     model: ModelOptions
-    planner: PlannerName
+    planner: PlannerName | None
     home: Path
     tools: str | None
     yes: bool
@@ -100,7 +102,7 @@ def run(
     model: ModelName = DEFAULT_MODEL,
     base_url: BaseURL = None,
     context_length: ContextLength = None,
-    planner: PlannerOption = PlannerName.COMPILER,
+    planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
     as_json: AsJSON = False,
@@ -127,7 +129,7 @@ def plan(
     model: ModelName = DEFAULT_MODEL,
     base_url: BaseURL = None,
     context_length: ContextLength = None,
-    planner: PlannerOption = PlannerName.COMPILER,
+    planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
     as_json: AsJSON = False,
@@ -263,7 +265,7 @@ def _open_agent(query: str, options: _Options, output: Output, runner: asyncio.R
     return Agent(
         model,
         open_toolbox(options.home, options.tools, model),
-        planner=options.planner.value,
+        planner=None if options.planner is None else options.planner.value,
         examples=assistant_examples(),
         policy="none" if options.yes else "writes",
         deadline_s=options.deadline_s,

@@ -1,10 +1,12 @@
 """Chat models: the protocol, the local engine, servers, and the catalog."""
 
+from plait.models._adapter import PLANS, Adapter, read_adapter, weights_fingerprint, write_adapter
 from plait.models._available import available_memory
 from plait.models._batch_cost import BatchCost
 from plait.models._bench import Speed, measure_speed
 from plait.models._catalog import CATALOG, DEFAULT_MODEL, HubSource, ModelSpec, PackageSource, find_spec
 from plait.models._download import pull, resolve
+from plait.models._find import ModelFiles, find_model
 from plait.models._gguf_info import GGUFInfo, read_gguf
 from plait.models._hardware import Device, Machine, this_machine
 from plait.models._http import HTTPModel
@@ -27,6 +29,7 @@ from plait.models._store import (
 )
 from plait.models._threads import ThreadCounts
 from plait.models._types import (
+    AdaptedModel,
     ChatModel,
     FinishReason,
     Generation,
@@ -35,11 +38,16 @@ from plait.models._types import (
     Message,
     ToolCall,
     Usage,
+    plain_model,
+    purpose_of,
 )
 
 __all__ = [
     "CATALOG",
     "DEFAULT_MODEL",
+    "PLANS",
+    "AdaptedModel",
+    "Adapter",
     "BatchCost",
     "ChatModel",
     "Device",
@@ -57,6 +65,7 @@ __all__ = [
     "Machine",
     "MemoryEstimate",
     "Message",
+    "ModelFiles",
     "ModelSpec",
     "PackageSource",
     "Placement",
@@ -76,15 +85,21 @@ __all__ = [
     "choose_placement",
     "estimate_memory",
     "file_sha256",
+    "find_model",
     "find_spec",
     "installed",
     "load_model",
     "measure_speed",
     "models_folder",
+    "plain_model",
     "pull",
+    "purpose_of",
+    "read_adapter",
     "read_gguf",
     "remove",
     "resolve",
     "this_machine",
     "verify",
+    "weights_fingerprint",
+    "write_adapter",
 ]

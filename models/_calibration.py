@@ -57,7 +57,7 @@ def tune_threads(engine: Engine, *, anew: bool = False) -> ThreadCounts:
             lambda: measure_threads(
                 run,
                 thread_candidates(engine.machine.cores),
-                key=performance_key(engine.info, engine.machine),
+                key=_key(engine),
                 n_rounds=_THREADS_ROUNDS,
                 batch_tokens=_THREADS_BATCH,
                 anew=anew,
@@ -78,7 +78,7 @@ def costs_of_batches(engine: Engine, *, anew: bool = False) -> BatchCost:
     key = "|".join(
         (
             "batches",
-            performance_key(engine.info, engine.machine),
+            _key(engine),
             f"{placement.device} {placement.n_gpu_layers} {placement.kv_type} {threads}",
         )
     )
@@ -91,6 +91,12 @@ def costs_of_batches(engine: Engine, *, anew: bool = False) -> BatchCost:
         )
     keep_measurement(key, {"sizes": list(costs.sizes), "seconds": list(costs.seconds)})
     return costs
+
+
+def _key(engine: Engine) -> str:
+    """What measurements of this engine depend on; an adapter costs, whatever is in it."""
+    key = performance_key(engine.info, engine.machine)
+    return key if engine.adapter is None else f"{key}|adapter"
 
 
 def _known(key: str) -> BatchCost | None:

@@ -87,6 +87,8 @@ class ModelSpec:
     """Number of weights, e.g. ``"1.5B"``."""
     quantization: str
     """llama.cpp's name of the quantization, e.g. ``"Q4_K_M"``."""
+    adapter: str | None = None
+    """The file in plait's own folder of adapters that goes with the weights, if any."""
 
 
 def find_spec(name: str) -> ModelSpec:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.errors import ModelError, ModelFileError
+from plait.models._adapter import Adapter
 from plait.models._gguf_info import GGUFInfo, read_gguf
 from plait.models._hardware import Machine, this_machine
 from plait.models._llama_library import AbortFlag, forget_errors, llama_library, reported_errors
@@ -59,6 +60,48 @@ class AbortedError(Exception):
     """A batch was given up on the way, because :attr:`Engine.abort_flag` was set."""
 
 
+class Weights:
+    """The weights of a GGUF file in memory, which several engines may share.
+
+    Args:
+        path: the file.
+        placement: where they go.
+
+    Raises:
+        ModelFileError: llama.cpp cannot load the file.
+    """
+
+    def __init__(self, path: Path, placement: Placement) -> None:
+        self._lib = lib = llama_library()
+        options = lib.llama_model_default_params()
+        options.n_gpu_layers = placement.n_gpu_layers
+        if placement.main_gpu is not None:
+            options.split_mode = lib.LLAMA_SPLIT_MODE_NONE
+            options.main_gpu = placement.main_gpu
+        forget_errors()
+        self.pointer: Any = lib.llama_model_load_from_file(os.fsencode(path), options)
+        """llama.cpp's own."""
+        if not self.pointer:
+            raise ModelFileError(
+                f"llama.cpp cannot load {path}: {reported_errors()}; fetch the file again, or another one",
+                model=str(path),
+            )
+        self._n_users = 0
+        self._lock = threading.Lock()
+
+    def take(self) -> None:
+        """One more engine uses them."""
+        with self._lock:
+            self._n_users += 1
+
+    def release(self) -> None:
+        """One engine uses them no longer; the last one frees them."""
+        with self._lock:
+            self._n_users -= 1
+            if self._n_users == 0:
+                self._lib.llama_model_free(self.pointer)
+
+
 class Engine:
     """One model with its context.
 
@@ -67,10 +110,12 @@ class Engine:
         context_length: tokens of prompt and answer together; ``None`` is the model's own, at most 8192.
         n_threads: CPU threads; ``None`` is what the placement says.
         kv_type: how keys and values are stored; ``None`` is 16 bits, or 8 where the model fits only so.
+        adapter: a LoRA adapter that is applied to all that this engine computes.
+        weights: those of another engine of the same file, to be shared.
 
     Raises:
         MissingExtraError: llama-cpp-python is not installed.
-        ModelFileError: llama.cpp cannot load the file.
+        ModelFileError: llama.cpp cannot load the file, or the adapter is for another one.
         ModelMemoryError: there is not enough memory; nothing was loaded.
     """
 
@@ -81,23 +126,36 @@ class Engine:
         context_length: int | None = None,
         n_threads: int | None = None,
         kv_type: KVType | None = None,
+        adapter: Adapter | None = None,
+        weights: Weights | None = None,
     ) -> None:
         self._lib = lib = llama_library()
         self.path = path
+        self.adapter = adapter
+        """What is applied to all that is computed."""
+        if adapter is not None:
+            adapter.check_base(path)
         self.info: GGUFInfo = read_gguf(path)
         self.machine: Machine = this_machine()
         self.context_length = context_length or min(
             self.info.context_length or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT
         )
         self.placement: Placement = self._place(kv_type)
-        self._model = self._load_model()
+        self.weights = weights or Weights(path, self.placement)
+        """What other engines may share."""
+        self._model = self.weights.pointer
+        self.weights.take()
         self.vocabulary = Vocabulary(lib, lib.llama_model_get_vocab(self._model))
         self.state_format: tuple[str, ...] = ()
         """What the bytes of a KV state depend on, beside the model's file and the tokens."""
-        self._context = self._make_context(n_threads)
+        try:
+            self._context = self._make_context(n_threads)
+        except BaseException:
+            self.weights.release()
+            raise
         self.lock = threading.Lock()
         """Held by whoever uses the context."""
-        self._finalizer = weakref.finalize(self, _free, lib, self._context, self._model, self.lock)
+        self._finalizer = weakref.finalize(self, _free, lib, self._context, self.weights, self.lock)
         self._memory = lib.llama_get_memory(self._context)
         self.abort_flag = AbortFlag(lib, self._context)
         """Stops a batch; the one thing that may be used without the lock."""
@@ -124,23 +182,6 @@ class Engine:
         )
         return placement
 
-    def _load_model(self) -> Any:
-        lib, placement = self._lib, self.placement
-        options = lib.llama_model_default_params()
-        options.n_gpu_layers = placement.n_gpu_layers
-        if placement.main_gpu is not None:
-            options.split_mode = lib.LLAMA_SPLIT_MODE_NONE
-            options.main_gpu = placement.main_gpu
-        forget_errors()
-        model = lib.llama_model_load_from_file(os.fsencode(self.path), options)
-        if not model:
-            raise ModelFileError(
-                f"llama.cpp cannot load {self.path}: {reported_errors()}; "
-                "fetch the file again, or another one",
-                model=str(self.path),
-            )
-        return model
-
     def _make_context(self, n_threads: int | None) -> Any:
         lib, placement = self._lib, self.placement
         options = lib.llama_context_default_params()
@@ -160,16 +201,33 @@ class Engine:
         self.state_format = _state_format(lib, self._model, options, placement)
         context = lib.llama_init_from_model(self._model, options)
         if not context:
-            lib.llama_model_free(self._model)
             raise ModelError(
                 f"no context of {self.context_length} tokens for {self.path.name}: {reported_errors()}; "
                 "choose a smaller context_length",
                 model=self.path.name,
             )
+        if self.adapter is not None:
+            self._apply(context, self.adapter)
         return context
 
+    def _apply(self, context: Any, adapter: Adapter) -> None:
+        lib = self._lib
+        forget_errors()
+        pointer = lib.llama_adapter_lora_init(
+            self._model, os.fsencode(adapter.path)
+        )  # freed with the weights
+        kind = lib.llama_adapter_lora_p_ctypes
+        if not pointer or lib.llama_set_adapters_lora(
+            context, (kind * 1)(pointer), 1, (ctypes.c_float * 1)(1.0)
+        ):
+            lib.llama_free(context)
+            raise ModelFileError(
+                f"llama.cpp cannot apply the adapter {adapter.path}: {reported_errors()}; export it again",
+                model=self.path.name,
+            )
+
     def close(self) -> None:
-        """Free the weights and the context, when nobody uses them any more."""
+        """Free the context, when nobody uses it any more, and the weights, if no other engine shares them."""
         self._finalizer()
 
     def set_threads(self, n_threads: int, n_threads_batch: int) -> None:
@@ -358,8 +416,8 @@ def _state_format(lib: Any, model: Any, options: Any, placement: Placement) -> t
     return (f"llama-cpp-python {lib.__version__}", f"{sizes} {kinds} {options.n_ctx}")
 
 
-def _free(lib: Any, context: Any, model: Any, lock: threading.Lock) -> None:
+def _free(lib: Any, context: Any, weights: Weights, lock: threading.Lock) -> None:
     if lock.acquire(timeout=_CLOSE_WAIT_S):  # a decode that does not end keeps what it uses
         lib.llama_free(context)
-        lib.llama_model_free(model)
+        weights.release()
         lock.release()

@@ -1,4 +1,4 @@
-"""Writes small GGUF files: metadata, and tensors of 32-bit floats."""
+"""Writes small GGUF files: metadata, and tensors of 32-bit or 16-bit floats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plait.models._files import file_errors
 
 _VERSION = 3
 _ALIGNMENT = 32
-_F32 = 0  # ggml's number of the tensor type
+_F32, _F16 = 0, 1  # ggml's numbers of tensor types
 _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 _NUMBERS: dict[type, tuple[int, str]] = {bool: (_BOOL, "?"), int: (_INT32, "i"), float: (_FLOAT32, "f")}
 
@@ -32,19 +32,24 @@ def write_gguf(
         path: the file, which is replaced if there is one.
         metadata: the values by their keys; a whole number is stored as ``uint32``, a list of them
             as ``int32``.
-        tensors: arrays by their names, stored as 32-bit floats. The last axis is the one that is
-            contiguous in memory, so it is the first dimension in the file.
+        tensors: arrays by their names, stored as 16-bit floats where they are such, else as 32-bit ones.
+            The last axis is the one that is contiguous in memory, so it is the first dimension in the file.
 
     Raises:
         ModelFileError: the file cannot be written.
     """
-    arrays = [np.ascontiguousarray(array, dtype="<f4") for array in tensors.values()]
+    arrays = [
+        np.ascontiguousarray(array, dtype="<f2" if array.dtype == np.float16 else "<f4")
+        for array in tensors.values()
+    ]
     offsets = accumulate((_padded(array.nbytes) for array in arrays), initial=0)
     header = struct.pack("<4sIQQ", b"GGUF", _VERSION, len(tensors), len(metadata))
     header += b"".join(_text(key) + _value(value) for key, value in metadata.items())
     for name, array, offset in zip(tensors, arrays, offsets, strict=False):
         sizes = struct.pack(f"<I{array.ndim}Q", array.ndim, *reversed(array.shape))
-        header += _text(name) + sizes + struct.pack("<IQ", _F32, offset)
+        header += (
+            _text(name) + sizes + struct.pack("<IQ", _F16 if array.dtype == np.float16 else _F32, offset)
+        )
     path = Path(path)
     with file_errors(path), path.open("wb") as file:
         file.write(header.ljust(_padded(len(header)), b"\0"))

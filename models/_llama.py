@@ -8,10 +8,12 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plait.errors import ModelError
+from plait.models._adapter import Adapter, read_adapter
 from plait.models._calibration import speculation, tune_threads
 from plait.models._calls import calls_in
 from plait.models._generation import check_context, generate, grammar_form
@@ -23,7 +25,7 @@ from plait.models._warm_start import WarmStart, static_tokens
 
 if TYPE_CHECKING:
     from plait.models._decoding import Prompt
-    from plait.models._engine import Engine
+    from plait.models._engine import Engine, Weights
     from plait.models._speculation import SpeculationCounts
     from plait.models._template import ChatTemplate
 
@@ -50,9 +52,11 @@ class LlamaModel:
             this is the path of one. The text is the same but for ties.
         kv_type: how keys and values are stored, ``"f16"`` or ``"q8_0"``, which takes half of the memory;
             ``None`` is 16 bits, or 8 where the model fits only so.
+        adapter: a GGUF file of a LoRA adapter that was trained on this very model.
 
     Raises:
-        ModelFileError: the file is missing, truncated, no GGUF, or llama.cpp cannot load it.
+        ModelFileError: the file is missing, truncated, no GGUF, or llama.cpp cannot load it; or the adapter
+            is for another one.
         ModelMemoryError: there is not enough memory for it; nothing was loaded.
         ModelError: the file has no chat template and none is given, or the draft model's vocabulary is
             another one.
@@ -73,6 +77,8 @@ class LlamaModel:
         prefix_cache: PrefixCache | bool = True,
         drafts: bool | str | Path = True,
         kv_type: KVType | None = None,
+        adapter: str | Path | None = None,
+        _weights: Weights | None = None,
     ) -> None:
         from plait.models._batching import Batcher
         from plait.models._engine import Engine
@@ -84,9 +90,29 @@ class LlamaModel:
             chosen = prefix_cache
         self.path = Path(path)
         self.name = name or self.path.stem
+        self.adapter: Adapter | None = None if adapter is None else read_adapter(adapter)
+        """The LoRA adapter that is applied, if any."""
         self._engine: Engine = Engine(
-            self.path, context_length=context_length, n_threads=n_threads, kv_type=kv_type
+            self.path,
+            context_length=context_length,
+            n_threads=n_threads,
+            kv_type=kv_type,
+            adapter=self.adapter,
+            weights=_weights,
         )
+        self._make_plain = partial(
+            LlamaModel,
+            self.path,
+            name=self.name,
+            context_length=context_length,
+            n_threads=n_threads,
+            chat_template=chat_template,
+            prefix_cache=prefix_cache,
+            drafts=drafts,
+            kv_type=kv_type,
+            _weights=self._engine.weights,
+        )
+        self._plain: LlamaModel | None = None
         self._closed = threading.Event()
         self.context_length = self._engine.context_length
         try:
@@ -145,6 +171,40 @@ class LlamaModel:
         """Tokens of the prompt that ``messages`` make, exactly."""
         return len(self._prompt(messages, tools))
 
+    @property
+    def purpose(self) -> str:
+        """What the adapter is for, such as ``"plans"``; empty if there is none."""
+        return "" if self.adapter is None else self.adapter.purpose
+
+    def without_adapter(self) -> LlamaModel:
+        """The model as it was before its adapter, for texts of other kinds than the adapter's.
+
+        It shares the weights, has a context of its own, and is closed together with this one. Where there is
+        no adapter it is this very model.
+        """
+        if self.adapter is None:
+            return self
+        if self._plain is None:
+            self._plain = self._make_plain()
+        return self._plain
+
+    def prompt_tokens(
+        self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> list[int]:
+        """The prompt that ``messages`` make, as the model reads it."""
+        return self._prompt(messages, tools)
+
+    def answer_tokens(self, text: str) -> list[int]:
+        """``text`` as the model would write it as an answer, with the token that ends it.
+
+        Control tokens in ``text`` are recognized: it must not be anybody else's.
+        """
+        tokens = self._engine.vocabulary.tokenize(text)
+        start = self._engine.vocabulary.special_text("bos")
+        if tokens and start and tokens[0] == self._engine.vocabulary.bos and not text.startswith(start):
+            tokens = tokens[1:]
+        return [*tokens, self._engine.vocabulary.end_of_turn]
+
     def stream(
         self,
         messages: Sequence[Message],
@@ -167,6 +227,8 @@ class LlamaModel:
         """Free the weights; a generation under way is ended first, and what is being stored is stored."""
         self._closed.set()
         self._batcher.notice_cancelled()
+        if self._plain is not None:
+            await self._plain.aclose()
         await asyncio.to_thread(self._engine.close)
         if self._speculation is not None:
             await asyncio.to_thread(self._speculation.close)
@@ -285,13 +347,14 @@ class _CallReader:
 
 
 def load_model(model: str | Path, *, context_length: int | None = None, download: bool = True) -> LlamaModel:
-    """The local model of that catalog name or path; a catalog model that is not there yet is downloaded.
+    """The local model of that catalog name, or path of a GGUF file or of an adapter.
+
+    A catalog model that is not there yet is downloaded, and so is an adapter's base.
 
     Raises:
         UnknownModelError, ModelFileError, DownloadError: it cannot be had; the message says what to do.
     """
-    from plait.models._download import resolve
+    from plait.models._find import find_model
 
-    path = resolve(model, download=download)
-    name = str(model) if str(model) != str(path) else path.stem
-    return LlamaModel(path, name=name, context_length=context_length)
+    found = find_model(model, download=download)
+    return LlamaModel(found.path, name=found.name, context_length=context_length, adapter=found.adapter)

@@ -125,6 +125,20 @@ class Generation:
 
 
 @runtime_checkable
+class AdaptedModel(Protocol):
+    """A chat model with an adapter that can be left off."""
+
+    @property
+    def purpose(self) -> str:
+        """What the adapter is for, such as ``"plans"``; empty if there is none."""
+        ...
+
+    def without_adapter(self) -> ChatModel:
+        """The same model for texts of other kinds than the adapter's; itself if there is no adapter."""
+        ...
+
+
+@runtime_checkable
 class ChatModel(Protocol):
     """The seam between plait and any language model."""
 
@@ -178,3 +192,13 @@ class ChatModel(Protocol):
     async def aclose(self) -> None:
         """Release the weights or the connections. Safe to call twice."""
         ...
+
+
+def purpose_of(model: ChatModel) -> str:
+    """What the model's adapter is for; empty for a model without one."""
+    return model.purpose if isinstance(model, AdaptedModel) else ""
+
+
+def plain_model(model: ChatModel) -> ChatModel:
+    """The model for texts of all kinds: without its adapter, if it has one."""
+    return model.without_adapter() if isinstance(model, AdaptedModel) else model

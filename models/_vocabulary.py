@@ -27,6 +27,17 @@ class Vocabulary:
         self.n_vocab: int = lib.llama_vocab_n_tokens(vocab)
         """The number of tokens."""
 
+    @property
+    def bos(self) -> int:
+        """The token that begins a prompt; -1 if there is none."""
+        return int(self._lib.llama_vocab_bos(self.pointer))
+
+    @property
+    def end_of_turn(self) -> int:
+        """The token that ends an answer; in files of chat models that is the end of the text, too."""
+        end = int(self._lib.llama_vocab_eos(self.pointer))
+        return end if end >= 0 else int(self._lib.llama_vocab_eot(self.pointer))
+
     def special_text(self, kind: str) -> str:
         """The text of the ``"bos"`` or ``"eos"`` token; empty if there is none."""
         token = getattr(self._lib, f"llama_vocab_{kind}")(self.pointer)

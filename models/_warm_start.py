@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plait.models._prefix_cache import Fingerprint, PrefixCache
-from plait.models._store import read_record
+from plait.models._store import file_sha256, read_record
 
 if TYPE_CHECKING:
     from plait.models._engine import Engine
@@ -43,7 +43,8 @@ class WarmStart:
         self._seen: Counter[bytes] = Counter()
         self._stored: set[bytes] = set()
         self._writers: list[threading.Thread] = []
-        self._identity = (file_identity(engine.path), *engine.state_format)
+        adapted = [] if engine.adapter is None else [f"adapter {file_sha256(engine.adapter.path)}"]
+        self._identity = (file_identity(engine.path), *adapted, *engine.state_format)
         # A process that ends right after its only answer still leaves the prefix behind.
         weakref.finalize(self, _finish, engine.lock, self._writers)
 

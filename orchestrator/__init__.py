@@ -20,7 +20,7 @@ from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
 from plait.orchestrator._policy import POLICIES, ApprovalRequest, Approver, PendingCall, Policy
 from plait.orchestrator._run import Run, Timings
 from plait.orchestrator._summarizer import Summarizer
-from plait.orchestrator.agent import PLANNERS, Agent
+from plait.orchestrator.agent import PLANNERS, Agent, default_planner
 
 __all__ = [
     "PLANNERS",
@@ -50,4 +50,5 @@ __all__ = [
     "TaskStarted",
     "Timings",
     "call_tool",
+    "default_planner",
 ]

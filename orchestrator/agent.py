@@ -19,7 +19,7 @@ from plait.errors import (
     PlanError,
     RunError,
 )
-from plait.models import ChatModel, Usage, load_model
+from plait.models import PLANS, ChatModel, Usage, load_model, plain_model, purpose_of
 from plait.orchestrator._events import (
     AnswerTextWritten,
     Event,
@@ -51,6 +51,7 @@ from plait.planners import (
     Replan,
     Task,
     TaskOutcome,
+    TunedPlanner,
 )
 from plait.tools import Toolbox
 
@@ -61,7 +62,7 @@ PlannerFactory = Callable[[ChatModel, Toolbox], Planner]
 Emit = Callable[[Event], None]
 _FINAL = (AmbiguousError, ApprovalError, DependencyError)
 """What no other plan can mend: the user has to speak, or it follows from another failure."""
-PLANNERS = ("compact", "compiler", "native", "react")
+PLANNERS = ("compact", "compiler", "native", "react", "tuned")
 
 
 class Agent:
@@ -71,8 +72,9 @@ class Agent:
         model: a chat model, the name of one in the catalog, or the path of a GGUF file.
         tools: tools, functions or LangChain tools.
         planner: ``"compiler"`` (one call writes the whole graph), ``"compact"`` (the same in fewer
-            tokens), ``"react"`` or ``"native"``
-            (baselines), or a function of model and toolbox that makes a planner.
+            tokens), ``"tuned"`` (that with the short prompt of models that ``plait train`` made), ``"react"``
+            or ``"native"`` (baselines), or a function of model and toolbox that makes a planner. ``None`` is
+            what fits the model: ``"tuned"`` or ``"compiler"``.
         joiner: decides on answers; the default asks the model where results are no answer yet.
         examples: worked examples for the compiler's prompt.
         max_replans: further plans that a run may have when calls fail or results do not suffice.
@@ -95,7 +97,7 @@ class Agent:
         model: ChatModel | str,
         tools: Iterable[Any] | Toolbox,
         *,
-        planner: str | PlannerFactory = "compiler",
+        planner: str | PlannerFactory | None = None,
         joiner: Joiner | None = None,
         examples: Sequence[PlanExample] = (),
         max_replans: int = 2,
@@ -110,10 +112,12 @@ class Agent:
         if not len(self.toolbox):
             raise ConfigurationError("an agent needs at least one tool; tools is empty")
         self._policy = find_policy(policy)
-        _check_planner(planner)
+        if planner is not None:
+            _check_planner(planner)
         self.model: ChatModel = load_model(model) if isinstance(model, str) else model
-        self.planner = _make_planner(planner, self.model, self.toolbox, examples, max_replans)
-        self.joiner = joiner or ModelJoiner(self.model, self.toolbox)
+        chosen = default_planner(self.model) if planner is None else planner
+        self.planner = _make_planner(chosen, self.model, self.toolbox, examples, max_replans)
+        self.joiner = joiner or ModelJoiner(plain_model(self.model), self.toolbox)
         self._max_concurrency = max_concurrency
         self._deadline_s = deadline_s
         self.approve = approve
@@ -350,6 +354,11 @@ def _time_calls(run: Run, outcomes: Sequence[TaskOutcome]) -> None:
         run.timings.calls_s += max(ends) - min(starts)
 
 
+def default_planner(model: ChatModel) -> str:
+    """The name of the planner that fits ``model``."""
+    return "tuned" if purpose_of(model) == PLANS else "compiler"
+
+
 def _check_planner(planner: str | PlannerFactory) -> None:
     if isinstance(planner, str) and planner not in PLANNERS:
         raise ConfigurationError(f"there is no planner {planner!r}; choose one of {', '.join(PLANNERS)}")
@@ -368,5 +377,7 @@ def _make_planner(
         return ReactPlanner(model, toolbox)
     if planner == "native":
         return NativePlanner(model, toolbox)
+    if planner == "tuned":
+        return TunedPlanner(model, toolbox, max_replans=max_replans)
     dialect: DialectName = "compact" if planner == "compact" else "keyword"
     return CompilerPlanner(model, toolbox, examples=examples, max_replans=max_replans, dialect=dialect)

@@ -1,6 +1,12 @@
-"""Data for small planners: requests as people say them, with plans that are right by construction."""
+"""Small planners for one's own tools: data that is right by construction, and training.
+
+What trains needs PyTorch (the extra ``train``) and is imported when it is used.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from plait.training._data_set import (
     SPLITS,
@@ -12,6 +18,8 @@ from plait.training._data_set import (
     SplitReport,
     write_data_set,
 )
+from plait.training._encoding import EncodedExample, EncodedGroup, Example, PlanEncoder, read_groups
+from plait.training._session import TrainingRecord
 from plait.training._skeletons import (
     Skeleton,
     ToolboxSkeletons,
@@ -21,22 +29,54 @@ from plait.training._skeletons import (
 )
 from plait.training._synth import DataGroup, Item, Recipe, synthesize
 
+if TYPE_CHECKING:
+    from plait.training._export import export_adapter, export_training
+    from plait.training._network import LoRANetwork
+    from plait.training._trainer import Trainer, TrainingOptions, TrainingStep
+
 __all__ = [
     "SPLITS",
     "UNSEEN",
     "DataGroup",
     "DataReport",
     "DataSet",
+    "EncodedExample",
+    "EncodedGroup",
+    "Example",
     "Item",
+    "LoRANetwork",
     "Overlap",
+    "PlanEncoder",
     "Recipe",
     "Skeleton",
     "Split",
     "SplitReport",
     "ToolboxSkeletons",
+    "Trainer",
+    "TrainingOptions",
+    "TrainingRecord",
+    "TrainingStep",
     "assistant_skeletons",
+    "export_adapter",
+    "export_training",
     "other_skeletons",
+    "read_groups",
     "read_skeletons",
     "synthesize",
     "write_data_set",
 ]
+
+_LAZY = {
+    "LoRANetwork": "_network",
+    "Trainer": "_trainer",
+    "TrainingOptions": "_trainer",
+    "TrainingStep": "_trainer",
+    "export_adapter": "_export",
+    "export_training": "_export",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"plait.training.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

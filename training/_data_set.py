@@ -129,13 +129,12 @@ class DataSet:
     has_guises: bool = False
     """Whether the main tools are the assistant's, for which other names and descriptions are known."""
 
-    def groups(self, split: Split, recipe: Recipe, *, main_share: float = 0.6) -> Iterator[DataGroup]:
+    def groups(self, split: Split, recipe: Recipe) -> Iterator[DataGroup]:
         """The requests of one part.
 
         Args:
             split: which part.
             recipe: how many requests, and how varied.
-            main_share: the share of requests over the main tools, where there are others.
 
         Raises:
             ConfigurationError: there are too few skeletons for the main tools.
@@ -149,7 +148,7 @@ class DataSet:
         strangers = [t for other in self.others if other.name in _STRANGERS for t in other.toolbox]
         n_main = 0
         if split != "unseen":
-            n_main = round(recipe.n_items * main_share) if sources else recipe.n_items
+            n_main = round(recipe.n_items * recipe.main_share) if sources else recipe.n_items
             yield from synthesize(
                 _part(self.main, split),
                 replace(recipe, n_items=n_main, part=split),

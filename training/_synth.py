@@ -46,7 +46,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class DataGroup:
-    """Requests over one and the same tools, so that their prompts begin with the same bytes."""
+    """Requests over the same tools at the same moment, so that their prompts begin with the same bytes."""
 
     name: str
     """Of the toolbox that the tools come from."""
@@ -81,6 +81,8 @@ class Recipe:
     """The share of groups whose tools are offered as they are."""
     distractors: float = 0.3
     """The share of the others that has tools of other toolboxes among its own."""
+    main_share: float = 0.6
+    """The share of requests over the main tools, where there are others."""
     seed: int = 0
     part: str = ""
     """Of the data set: each draws otherwise."""
@@ -116,6 +118,9 @@ def synthesize(
     for start in range(0, recipe.n_items, recipe.group_size):
         size = min(recipe.group_size, recipe.n_items - start)
         variant, has_others = _variant(source.toolbox, recipe, random, others, guises)
+        now = _FIRST_DAY + timedelta(
+            days=random.randrange(_N_DAYS), minutes=random.randrange(6 * 60, 22 * 60)
+        )
         items: list[Item] = []
         n_refused = 0
         while len(items) < size:
@@ -126,7 +131,7 @@ def synthesize(
             skeleton = queue.pop()
             item = None
             if skeleton.plan.tasks or not has_others:  # others might serve what these tools cannot
-                item = make_item(skeleton, source.toolbox, variant, vocabulary, random)
+                item = make_item(skeleton, source.toolbox, variant, now, vocabulary, random)
             if item is None:
                 n_refused += 1
             else:
@@ -162,11 +167,15 @@ def _stems(tool: Tool) -> set[str]:
 
 
 def make_item(
-    skeleton: Skeleton, source: Toolbox, variant: Variant, vocabulary: Vocabulary, random: Random
+    skeleton: Skeleton,
+    source: Toolbox,
+    variant: Variant,
+    now: datetime,
+    vocabulary: Vocabulary,
+    random: Random,
 ) -> Item | None:
     """One request of a skeleton; ``None`` where it is not certain what would be right with these tools."""
     style = random.choices(list(STYLES), list(STYLES.values()))[0]
-    now = _FIRST_DAY + timedelta(days=random.randrange(_N_DAYS), minutes=random.randrange(6 * 60, 22 * 60))
     filled = Filler(vocabulary, now, random, spoken=style == "spoken").fill(skeleton)
     plan = _filled_plan(skeleton.plan, filled)
     parts = [_said(part, filled) for part in skeleton.parts]

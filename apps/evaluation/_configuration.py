@@ -53,6 +53,9 @@ def model_record(model: ChatModel, progress: Callable[[Progress], None] | None =
     return ModelRecord(
         name=model.name,
         sha256=None if local is None else file_sha256(local.path, progress),
+        adapter_sha256=None
+        if local is None or local.adapter is None
+        else file_sha256(local.adapter.path, progress),
         quantization=None if local is None else local.description,
         size_bytes=None if local is None else local.path.stat().st_size,
         parameters=None if local is None else local.n_parameters,

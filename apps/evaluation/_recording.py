@@ -8,7 +8,16 @@ from typing import Any
 
 from plait.apps.evaluation._types import GenerationRecord, TokenCounts
 from plait.errors import ModelError, PlaitError
-from plait.models import ChatModel, Generation, Grammar, GrammarKind, Message, Usage
+from plait.models import (
+    ChatModel,
+    Generation,
+    Grammar,
+    GrammarKind,
+    Message,
+    Usage,
+    plain_model,
+    purpose_of,
+)
 
 
 class RecordingModel:
@@ -37,6 +46,20 @@ class RecordingModel:
     def grammar_kind(self) -> GrammarKind | None:
         """The form of grammar that the model enforces."""
         return self._model.grammar_kind
+
+    @property
+    def purpose(self) -> str:
+        """What the model's adapter is for."""
+        return purpose_of(self._model)
+
+    def without_adapter(self) -> RecordingModel:
+        """The model without its adapter, whose generations are kept here, too."""
+        plain = plain_model(self._model)
+        if plain is self._model:
+            return self
+        recording = RecordingModel(plain)
+        recording.generations = self.generations
+        return recording
 
     def count_tokens(self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()) -> int:
         """The model's count."""

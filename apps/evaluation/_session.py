@@ -28,6 +28,7 @@ from plait.apps.evaluation._selection import Selection
 from plait.apps.evaluation._trial import Trial, try_items
 from plait.apps.evaluation._types import Benchmark, Item, ItemRecord, Prices
 from plait.errors import ConfigurationError
+from plait.orchestrator import default_planner
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
             try:
                 with transfer_progress(console, model.name) as progress:
                     record = model_record(model, progress)
-                for planner in options.planners:
+                for planner in options.planners or (default_planner(model),):
                     trial = Trial(
                         benchmark,
                         model,

@@ -83,7 +83,7 @@ class Trial:
         """Whether one round of planning is all there is to it."""
         if self.execute or self.benchmark.real_tools:
             return False
-        return self.planner in ("compiler", "compact") or (
+        return self.planner in ("compiler", "compact", "tuned") or (
             self.planner == "native" and self.benchmark.single_turn
         )
 

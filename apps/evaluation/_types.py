@@ -232,6 +232,8 @@ class ModelRecord(_Record):
     name: str
     sha256: str | None = None
     """Of the weights; ``None`` where there is no file."""
+    adapter_sha256: str | None = None
+    """Of the adapter; ``None`` where there is none."""
     quantization: str | None = None
     size_bytes: int | None = None
     parameters: int | None = None

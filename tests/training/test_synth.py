@@ -45,7 +45,7 @@ def item_of(found: Skeleton, toolbox: Toolbox, style: Style, monkeypatch: pytest
     monkeypatch.setattr("plait.training._synth.STYLES", {style: 1.0})
     monkeypatch.setattr("plait.training._phrasing._WRAPS", {"before": 0.0, "after": 0.0})
     random = Random(seed)
-    return make_item(found, toolbox, as_it_is(toolbox), Vocabulary(random), random)
+    return make_item(found, toolbox, as_it_is(toolbox), NOW, Vocabulary(random), random)
 
 
 # Slots
@@ -88,7 +88,7 @@ def test_a_later_moment_is_reckoned_from_the_first(assistant: Toolbox) -> None:
     )
     random = Random(5)
     filled = Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)
-    [task] = make_item(found, assistant, as_it_is(assistant), Vocabulary(Random(5)), Random(5)).plan
+    [task] = make_item(found, assistant, as_it_is(assistant), NOW, Vocabulary(Random(5)), Random(5)).plan
     start, end = (datetime.fromisoformat(task.arguments[key]) for key in ("start_date", "end_date"))
     assert (end - start).total_seconds() / 60 >= 10
     assert filled["m1"].value >= 10

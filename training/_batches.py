@@ -1,0 +1,43 @@
+"""Groups of encoded requests as tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from plait.training._encoding import EncodedExample, EncodedGroup
+from plait.training._network import Batch
+
+_TOGETHER = 6  # sequences that are padded to one length
+
+
+def make_batch(group: EncodedGroup, device: str = "cpu") -> tuple[Batch, Tensor, Tensor]:
+    """The sequences of a group, those of like length together.
+
+    Returns:
+        the batch; the places whose logits are learnt from, shape (n,), counted over all tails with
+        their padding; and the tokens that are right there, shape (n,).
+    """
+    tails, places, targets = [], [], []
+    start = 0
+    for examples in _alike(group.examples):
+        length = max(len(example.tokens) for example in examples)
+        rows = []
+        for example in examples:
+            padding = length - len(example.tokens)
+            rows.append([*example.tokens, *[0] * padding])
+            learnt = range(example.n_prompt, len(example.tokens))
+            places += [start + i - 1 for i in learnt]
+            targets += [example.tokens[i] for i in learnt]
+            start += length
+        tails.append(torch.tensor(rows, device=device))
+    batch = Batch(torch.tensor(group.prefix, device=device), tuple(tails))
+    return batch, torch.tensor(places, device=device), torch.tensor(targets, device=device)
+
+
+def _alike(examples: Sequence[EncodedExample]) -> Iterator[Sequence[EncodedExample]]:
+    by_length = sorted(examples, key=lambda example: len(example.tokens))
+    for i in range(0, len(by_length), _TOGETHER):
+        yield by_length[i : i + _TOGETHER]

@@ -1,0 +1,135 @@
+"""Data sets as tokens: prompts and plans exactly as the engine has them when the model plans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from plait.errors import ConfigurationError, PlaitError
+from plait.models import LlamaModel
+from plait.planners import Plan, PlanContext, TunedPlanner, parse_plan, print_plan
+from plait.tools import Tool, Toolbox
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A request with its right plan, as read from a data set."""
+
+    toolbox: Toolbox
+    """What the prompt offers."""
+    now: datetime
+    """When it is said."""
+    query: str
+    plan: Plan
+    skeleton: str = ""
+    """Where it comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedExample:
+    """What follows the beginning that a group has in common."""
+
+    tokens: tuple[int, ...]
+    """The rest of the prompt, the plan and the token that ends an answer."""
+    n_prompt: int
+    """How many of them are the prompt's: they are read, not learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedGroup:
+    """Requests over the same tools as tokens."""
+
+    prefix: tuple[int, ...]
+    """What all prompts begin with."""
+    examples: tuple[EncodedExample, ...]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that a step over it computes."""
+        return len(self.prefix) + sum(len(example.tokens) for example in self.examples)
+
+
+def read_groups(path: Path) -> Iterator[list[Example]]:
+    """The groups of a file that ``plait train synth`` wrote.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a line is not what it should be; the message has
+            its number.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield _group(json.loads(line))
+                except (ValueError, KeyError, TypeError, PlaitError) as error:
+                    raise ConfigurationError(
+                        f"{path}, line {number} cannot be trained on ({error}); make the file again "
+                        "with plait train synth"
+                    ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{path} cannot be read ({error}); make a data set with plait train synth"
+        ) from error
+
+
+def _group(line: dict[str, Any]) -> list[Example]:
+    toolbox = Toolbox(map(Tool.from_schema, line["tools"]))
+    return [
+        Example(
+            toolbox,
+            datetime.fromisoformat(item["now"]),
+            item["query"],
+            Plan(tuple(task for task in parse_plan(item["plan"]) if task.tool != "join")),
+            item.get("skeleton", ""),
+        )
+        for item in line["items"]
+    ]
+
+
+class PlanEncoder:
+    """Turns examples into tokens with the vocabulary and the chat template of a model.
+
+    Args:
+        model: the base that is to be trained.
+    """
+
+    def __init__(self, model: LlamaModel) -> None:
+        self._model = model
+
+    def group(self, examples: Sequence[Example], *, max_tokens: int = 4096) -> EncodedGroup:
+        """Examples over the same tools.
+
+        Raises:
+            ConfigurationError: one of them is longer than ``max_tokens``.
+        """
+        planner = TunedPlanner(self._model, examples[0].toolbox)
+        pairs = [self._pair(planner, example) for example in examples]
+        for example, (prompt, plan) in zip(examples, pairs, strict=True):
+            if len(prompt) + len(plan) > max_tokens:
+                raise ConfigurationError(
+                    f"a request of {len(prompt) + len(plan)} tokens is longer than {max_tokens}: "
+                    f"{example.query[:60]!r}; offer fewer tools, or shorten their descriptions"
+                )
+        n = _n_common([prompt for prompt, _ in pairs])
+        return EncodedGroup(
+            tuple(pairs[0][0][:n]),
+            tuple(EncodedExample((*prompt[n:], *plan), len(prompt) - n) for prompt, plan in pairs),
+        )
+
+    def _pair(self, planner: TunedPlanner, example: Example) -> tuple[list[int], list[int]]:
+        prompt = self._model.prompt_tokens(planner.messages(PlanContext(example.query, now=example.now)))
+        text = print_plan(example.plan, example.toolbox, dialect="compact")
+        return prompt, self._model.answer_tokens(text)
+
+
+def _n_common(sequences: Sequence[Sequence[int]]) -> int:
+    """How many tokens all begin with; at least one of each is left, whose place predicts the next one."""
+    shortest = min(map(len, sequences)) - 1
+    first = sequences[0]
+    return next(
+        (i for i in range(shortest) if any(other[i] != first[i] for other in sequences)), max(shortest, 0)
+    )

@@ -1,0 +1,211 @@
+"""Training of an adapter: steps, schedule, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from random import Random
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from plait.errors import ConfigurationError
+from plait.training._batches import make_batch
+from plait.training._encoding import EncodedGroup
+from plait.training._network import LoRANetwork
+
+_CHECKPOINT = "checkpoint.pt"
+_LOG = "log.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """How an adapter is trained."""
+
+    rank: int = 16
+    """Of the low-rank matrices."""
+    alpha: float = 32.0
+    """Scale of what the adapter adds, times the rank."""
+    learning_rate: float = 1e-3
+    """At its highest, after the warm-up; from there it falls as a cosine."""
+    final_share: float = 0.05
+    """The share of the learning rate that is left at the end."""
+    n_warmup: int = 20
+    """Steps in which it rises."""
+    n_epochs: float = 1.0
+    """How often each request is seen."""
+    max_gradient: float = 1.0
+    """Longer gradients are cut to this length."""
+    seed: int = 0
+    """Of the first weights and of the order of groups."""
+    checkpoint_s: float = 300.0
+    """Seconds between checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """One step, as the log has it."""
+
+    step: int
+    """Counted from 1."""
+    n_steps: int
+    """Of the whole training."""
+    loss: float
+    """Mean cross entropy of the plans' tokens, in nats."""
+    learning_rate: float
+    n_tokens: int
+    """That were computed."""
+    seconds: float
+
+
+class Trainer:
+    """Trains an adapter, a group a step; can be killed at any time and goes on from its last checkpoint.
+
+    Args:
+        base: the GGUF file that the adapter is for.
+        groups: what to train on.
+        folder: for checkpoints and the log; if there is a checkpoint of the same training, it goes on there.
+        options: how.
+        device: ``"cpu"``, ``"mps"`` or ``"cuda"``.
+
+    Raises:
+        ConfigurationError: the folder has the checkpoint of another training, or the base cannot be trained.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        groups: Sequence[EncodedGroup],
+        folder: Path,
+        options: TrainingOptions | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        self._options = options or TrainingOptions()
+        self._groups = groups
+        self._folder = folder
+        self._device = device
+        self.network = LoRANetwork(
+            base, rank=self._options.rank, alpha=self._options.alpha, seed=self._options.seed, device=device
+        )
+        self._optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self._options.learning_rate, weight_decay=0.0
+        )
+        self.n_steps = max(1, round(len(groups) * self._options.n_epochs))
+        self.step = 0
+        """Steps that were taken."""
+        self._identity = _identity(base, groups, self._options)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / _CHECKPOINT).exists():
+            self._resume()
+
+    def run(self) -> Iterator[TrainingStep]:
+        """Take the steps that are left, each when the one before was consumed."""
+        saved = time.monotonic()
+        while self.step < self.n_steps:
+            done = self._take_step()
+            with (self._folder / _LOG).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(asdict(done)) + "\n")
+            if time.monotonic() - saved > self._options.checkpoint_s or self.step == self.n_steps:
+                self.save()
+                saved = time.monotonic()
+            yield done
+
+    def _take_step(self) -> TrainingStep:
+        started = time.monotonic()
+        group = self._groups[self._order(self.step)]
+        rate = self._rate(self.step)
+        for parameters in self._optimizer.param_groups:
+            parameters["lr"] = rate
+        batch, places, targets = make_batch(group, self._device)
+        loss = functional.cross_entropy(self.network(batch, places), targets)
+        self._optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._options.max_gradient)
+        self._optimizer.step()
+        self.step += 1
+        n_tokens = group.n_tokens
+        return TrainingStep(self.step, self.n_steps, loss.item(), rate, n_tokens, time.monotonic() - started)
+
+    def _order(self, step: int) -> int:
+        """The group of that step: each epoch has another order."""
+        epoch, i = divmod(step, len(self._groups))
+        order = list(range(len(self._groups)))
+        Random(f"{self._options.seed} {epoch}").shuffle(order)  # noqa: S311  (nothing secret)
+        return order[i]
+
+    def _rate(self, step: int) -> float:
+        o = self._options
+        if step < o.n_warmup:
+            return o.learning_rate * (step + 1) / o.n_warmup
+        progress = (step - o.n_warmup) / max(1, self.n_steps - o.n_warmup)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        return o.learning_rate * (o.final_share + (1 - o.final_share) * cosine)
+
+    def save(self) -> None:
+        """Write a checkpoint: the old one stays until the new one is whole.
+
+        Raises:
+            ConfigurationError: it cannot be written, e.g. because the disk is full.
+        """
+        state = {
+            "identity": self._identity,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+        part = self._folder / f".{_CHECKPOINT}.part"
+        try:
+            torch.save(state, part)
+            part.replace(self._folder / _CHECKPOINT)
+        except (OSError, RuntimeError) as error:  # torch says "RuntimeError" of a full disk
+            part.unlink(missing_ok=True)
+            raise ConfigurationError(
+                f"the checkpoint {self._folder / _CHECKPOINT} cannot be written ({error}); make room and "
+                "start again: it goes on from the last one"
+            ) from error
+
+    def _resume(self) -> None:
+        state = read_checkpoint(self._folder, self._device)
+        if state["identity"] != self._identity:
+            raise ConfigurationError(
+                f"{self._folder / _CHECKPOINT} is of a training with another base, data set or options; "
+                "choose another folder"
+            )
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+
+def read_checkpoint(folder: Path, device: str = "cpu") -> dict[str, Any]:
+    """The last checkpoint in ``folder``: ``identity``, ``step``, ``network`` and ``optimizer``.
+
+    Raises:
+        ConfigurationError: there is none that can be read.
+    """
+    path = folder / _CHECKPOINT
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"there is no checkpoint in {folder}; train first") from error
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise ConfigurationError(
+            f"the checkpoint {path} cannot be read ({error}); remove it to start from the beginning"
+        ) from error
+    return state
+
+
+def _identity(base: Path, groups: Sequence[EncodedGroup], options: TrainingOptions) -> str:
+    """What must be the same for a training to go on."""
+    told = {name: value for name, value in asdict(options).items() if name != "checkpoint_s"}
+    digest = hashlib.sha256(json.dumps([base.name, base.stat().st_size, told]).encode())
+    for group in groups:
+        digest.update(repr(group).encode())
+    return digest.hexdigest()
