@@ -1,7 +1,6 @@
 """LoRA adapters in the engine: applied, refused for another base, and kept apart from the plain model."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,7 +111,11 @@ async def test_states_on_disk_of_the_adapted_and_of_the_plain_model_are_two(
         await generation.text()
         await model.aclose()
         assert generation.usage.cached_tokens == 0
-    assert len([name for name in os.listdir(tmp_path) if name.endswith(".plaitkv")]) == 2
+    assert n_states(tmp_path) == 2
+
+
+def n_states(folder: Path) -> int:
+    return len(list(folder.glob("*.plaitkv")))
 
 
 def test_an_adapter_for_other_weights_is_refused(smollm2: Path, tmp_path: Path) -> None:
