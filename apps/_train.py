@@ -49,6 +49,10 @@ def synth(
         int,
         typer.Option(help="Requests over the same tools: more are trained faster, fewer vary more.", min=1),
     ] = 24,
+    as_it_is: Annotated[
+        float,
+        typer.Option(help="The share of groups whose tools are not renamed or mixed.", min=0.0, max=1.0),
+    ] = 0.4,
     compare_with: Annotated[
         Path | None,
         typer.Option(help="Requests to compare with: JSON lines with a query, as plait eval plans takes."),
@@ -64,7 +68,7 @@ def synth(
 
         data = _data_set(tools, skeletons)
         compared = _queries(compare_with) if compare_with is not None else []
-        recipe = Recipe(requests, group_size=group_size, main_share=main_share, seed=seed)
+        recipe = Recipe(requests, group_size=group_size, main_share=main_share, as_it_is=as_it_is, seed=seed)
         report = _write(data, folder, recipe, compared, output)
         if as_json:
             output.document({"folder": str(folder), **report.as_json()})

@@ -44,6 +44,7 @@ class _Job:
     device: str
     evaluate_every: int
     n_evaluated: int
+    start: Path | None
 
 
 def lora(
@@ -56,6 +57,9 @@ def lora(
     epochs: Annotated[float, typer.Option(help="How often each request is seen.", min=0.001)] = 1.0,
     learning_rate: Annotated[float, typer.Option(help="At its highest.", min=0.0)] = 1e-3,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order.")] = 0,
+    start: Annotated[
+        Path | None, typer.Option(help="The folder of another training, whose adapter to begin with.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, mps, cuda; auto is the fastest there is.")] = "auto",
     evaluate_every: Annotated[
         int, typer.Option(help="Steps between evaluations with the real engine; 0: only at the end.", min=0)
@@ -90,6 +94,7 @@ def lora(
             _device(device),
             evaluate_every,
             evaluate,
+            start,
         )
         try:
             report = _train(job, output)
@@ -159,7 +164,7 @@ def _train(job: _Job, output: Output) -> dict[str, object]:
 
     groups = _encoded(job, output)
     TrainingRecord(job.base, str(job.base_path), job.options.rank, job.options.alpha).write(job.folder)
-    trainer = Trainer(job.base_path, groups, job.folder, job.options, device=job.device)
+    trainer = Trainer(job.base_path, groups, job.folder, job.options, device=job.device, start=job.start)
     judge = _Judge(job, output)
     candidate = job.folder / "candidate.gguf"
     loss = float("nan")

@@ -74,6 +74,7 @@ class Trainer:
         folder: for checkpoints and the log; if there is a checkpoint of the same training, it goes on there.
         options: how.
         device: ``"cpu"``, ``"mps"`` or ``"cuda"``.
+        start: the folder of another training whose adapter, of the same base and rank, is what to begin with.
 
     Raises:
         ConfigurationError: the folder has the checkpoint of another training, or the base cannot be trained.
@@ -87,6 +88,7 @@ class Trainer:
         options: TrainingOptions | None = None,
         *,
         device: str = "cpu",
+        start: Path | None = None,
     ) -> None:
         self._options = options or TrainingOptions()
         self._groups = groups
@@ -105,6 +107,8 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / _CHECKPOINT).exists():
             self._resume()
+        elif start is not None:
+            self._start_with(start)
 
     def run(self) -> Iterator[TrainingStep]:
         """Take the steps that are left, each when the one before was consumed."""
@@ -170,6 +174,15 @@ class Trainer:
             raise ConfigurationError(
                 f"the checkpoint {self._folder / _CHECKPOINT} cannot be written ({error}); make room and "
                 "start again: it goes on from the last one"
+            ) from error
+
+    def _start_with(self, folder: Path) -> None:
+        state = read_checkpoint(folder, self._device)
+        try:
+            self.network.load_state_dict(state["network"])
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"the adapter in {folder} is of another base or rank; start with one like this, or without"
             ) from error
 
     def _resume(self) -> None:

@@ -69,6 +69,18 @@ def test_a_training_that_was_killed_goes_on_as_if_nothing_had_been(base: Path, t
         torch.testing.assert_close(ours, theirs)
 
 
+def test_a_training_may_begin_with_the_adapter_of_another(base: Path, tmp_path: Path) -> None:
+    first = Trainer(base, GROUPS, tmp_path / "first", OPTIONS)
+    losses(first)
+    second = Trainer(base, GROUPS[:2], tmp_path / "second", OPTIONS, start=tmp_path / "first")
+    assert second.step == 0
+    for ours, theirs in zip(parameters(second), parameters(first), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    other = replace(OPTIONS, rank=2)
+    with pytest.raises(ConfigurationError, match="is of another base or rank"):
+        Trainer(base, GROUPS, tmp_path / "third", other, start=tmp_path / "first")
+
+
 def test_a_finished_training_has_nothing_left_to_do(base: Path, tmp_path: Path) -> None:
     losses(Trainer(base, GROUPS, tmp_path, OPTIONS))
     assert losses(Trainer(base, GROUPS, tmp_path, OPTIONS)) == []
