@@ -53,6 +53,10 @@ def synth(
         float,
         typer.Option(help="The share of groups whose tools are not renamed or mixed.", min=0.0, max=1.0),
     ] = 0.4,
+    learn_from: Annotated[
+        Path | None,
+        typer.Option(help="The folder of a training: what it got wrong is trained on more."),
+    ] = None,
     compare_with: Annotated[
         Path | None,
         typer.Option(help="Requests to compare with: JSON lines with a query, as plait eval plans takes."),
@@ -64,9 +68,11 @@ def synth(
     output = Output(as_json=as_json, debug=debug)
 
     def work() -> int:
-        from plait.training import Recipe
+        from plait.training import TRIED, Recipe, read_tried
 
         data = _data_set(tools, skeletons)
+        if learn_from is not None:
+            data = replace(data, tried=tuple(read_tried(learn_from / TRIED)))
         compared = _queries(compare_with) if compare_with is not None else []
         recipe = Recipe(requests, group_size=group_size, main_share=main_share, as_it_is=as_it_is, seed=seed)
         report = _write(data, folder, recipe, compared, output)

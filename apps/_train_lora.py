@@ -254,6 +254,7 @@ class _Judge:
         from plait.apps.evaluation._trial import Trial, try_items
         from plait.apps.evaluation._types import ItemRecord
         from plait.models import LlamaModel
+        from plait.training import TRIED, TriedRequest, write_tried
 
         file = self._job.data / "validation.jsonl"
         if self._job.n_evaluated == 0 or not file.exists():
@@ -269,6 +270,8 @@ class _Judge:
                 runner.run(try_items(Trial(benchmark, model, "tuned"), items, records.append))
             finally:
                 runner.run(model.aclose())
+        tried = [TriedRequest(benchmark.skeleton(record.id), record.correct) for record in records]
+        write_tried(self._job.folder / TRIED, tried)
         return sum(record.correct for record in records) / max(1, len(records)), len(records)
 
 

@@ -18,6 +18,7 @@ from plait.training._data_set import (
     SplitReport,
     write_data_set,
 )
+from plait.training._emphasis import TRIED, TriedRequest, read_tried, uses_after, write_tried
 from plait.training._encoding import EncodedExample, EncodedGroup, Example, PlanEncoder, read_groups
 from plait.training._session import TrainingRecord
 from plait.training._skeletons import (
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SPLITS",
+    "TRIED",
     "UNSEEN",
     "DataGroup",
     "DataReport",
@@ -56,14 +58,18 @@ __all__ = [
     "TrainingOptions",
     "TrainingRecord",
     "TrainingStep",
+    "TriedRequest",
     "assistant_skeletons",
     "export_adapter",
     "export_training",
     "other_skeletons",
     "read_groups",
     "read_skeletons",
+    "read_tried",
     "synthesize",
+    "uses_after",
     "write_data_set",
+    "write_tried",
 ]
 
 _LAZY = {

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from plait.errors import ConfigurationError
 from plait.planners import Plan
+from plait.training._emphasis import TriedRequest, uses_after
 from plait.training._skeletons import ToolboxSkeletons
 from plait.training._synth import DataGroup, Recipe, assistant_guises, synthesize
 
@@ -128,6 +129,8 @@ class DataSet:
     """Further toolboxes, so that it reads tools instead of knowing them by heart."""
     has_guises: bool = False
     """Whether the main tools are the assistant's, for which other names and descriptions are known."""
+    tried: tuple[TriedRequest, ...] = ()
+    """What a model was tried on before: what it got wrong is trained on more."""
 
     def groups(self, split: Split, recipe: Recipe) -> Iterator[DataGroup]:
         """The requests of one part.
@@ -146,6 +149,7 @@ class DataSet:
             )
         sources = [part for source in self.others if (part := _part(source, split)).skeletons]
         strangers = [t for other in self.others if other.name in _STRANGERS for t in other.toolbox]
+        uses = uses_after(self.tried, (self.main, *self.others)) if split == "train" else None
         n_main = 0
         if split != "unseen":
             n_main = round(recipe.n_items * recipe.main_share) if sources else recipe.n_items
@@ -155,6 +159,7 @@ class DataSet:
                 others=strangers,
                 guises=assistant_guises() if self.has_guises else None,
                 share=_NAMES[split],
+                uses=uses,
             )
         for i, source in enumerate(sources):
             n_left = recipe.n_items - n_main
@@ -165,6 +170,7 @@ class DataSet:
                 replace(own, as_it_is=1.0) if split == "unseen" else own,
                 others=[tool for tool in strangers if tool.name not in source.toolbox.names],
                 share=_NAMES[split],
+                uses=uses,
             )
 
 

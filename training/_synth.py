@@ -95,6 +95,7 @@ def synthesize(
     others: Sequence[Tool] = (),
     guises: Mapping[str, Guise] | None = None,
     share: tuple[float, float] = (0.0, 1.0),
+    uses: Mapping[str, int] | None = None,
 ) -> Iterator[DataGroup]:
     """Groups of requests over a toolbox; the same for the same seed.
 
@@ -106,6 +107,7 @@ def synthesize(
         others: tools of other toolboxes, to be mixed in.
         guises: other names and descriptions of the tools.
         share: the part of all names that may be used.
+        uses: by the skeletons' ids how often in a round they are used, if not once.
 
     Raises:
         ConfigurationError: there are no skeletons.
@@ -114,6 +116,7 @@ def synthesize(
         raise ConfigurationError(f"there are no skeletons for {source.name}; write some")
     random = Random(f"{recipe.seed} {recipe.part} {source.name}")  # noqa: S311  (nothing secret is drawn)
     vocabulary = Vocabulary(random, share)
+    a_round = [one for one in source.skeletons for _ in range((uses or {}).get(one.id, 1))]
     queue: list[Skeleton] = []
     for start in range(0, recipe.n_items, recipe.group_size):
         size = min(recipe.group_size, recipe.n_items - start)
@@ -127,7 +130,7 @@ def synthesize(
             if not items and n_refused > 2 * len(source.skeletons):  # none can be asked of these tools
                 variant, has_others, n_refused = as_it_is(source.toolbox), False, 0
             if not queue:
-                queue = random.sample(source.skeletons, len(source.skeletons))
+                queue = random.sample(a_round, len(a_round))
             skeleton = queue.pop()
             item = None
             if skeleton.plan.tasks or not has_others:  # others might serve what these tools cannot

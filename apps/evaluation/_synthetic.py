@@ -52,6 +52,10 @@ class DataSetBenchmark:
             for id_, e in self._examples.items()
         ]
 
+    def skeleton(self, item_id: str) -> str:
+        """Where the request comes from."""
+        return self._examples[item_id].skeleton
+
     def toolbox(self, item: Item, model: ChatModel | None = None) -> Toolbox:
         """The tools of the request's group."""
         return self._examples[item.id].toolbox
