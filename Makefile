@@ -41,7 +41,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.sources
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.sources
 	@echo "installing plait; the first time llama-cpp-python is compiled, which takes up to ten minutes"
-	@$(bin)/python -m pip install -qq --config-settings editable_mode=strict --editable ".[all,dev]"
+	@$(bin)/python -m pip install -qq --config-settings editable_mode=strict --editable ".[all,train,dev]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.sources: $(VENV)/.created FORCE

@@ -5,9 +5,9 @@
     python benchmarks/planners.py run/adapter.gguf:tuned:free            without the grammar
     python benchmarks/planners.py --requests 100 --json                  more requests, as JSON
 
-Requests are drawn from ``assistant_dev.jsonl``, the same for all. Every contender runs in a process of its own, one
-after another, and is warm: a request that is not counted comes first, so that the static part of the prompt
-is in memory. Peak memory is that of the process, with the model's file as far as it was read. Run it on a
+Requests are drawn from ``assistant_dev.jsonl``, the same for all. Every contender runs in a process of its
+own, one after another, and is warm: a request that is not counted comes first, so that the static part of
+the prompt is in memory. Peak memory is that of the process, with the model's file as far as it was read. Run it on a
 machine that does nothing else.
 """
 
@@ -126,8 +126,8 @@ async def measure(contender: str, requests: Sequence[Request]) -> Row:
     return Row(
         contender,
         n,
-        percentile(seconds, 0.5),
-        percentile(seconds, 0.95),
+        percentile(seconds, 50),
+        percentile(seconds, 95),
         sum(score is not None and score.success for score in scores),
         sum(score is not None and score.arguments_right for score in scores),
         prompt / n,
