@@ -7,8 +7,8 @@
 
 Requests are drawn from ``assistant_dev.jsonl``, the same for all. Every contender runs in a process of its
 own, one after another, and is warm: a request that is not counted comes first, so that the static part of
-the prompt is in memory. Peak memory is that of the process, with the model's file as far as it was read. Run it on a
-machine that does nothing else.
+the prompt is in memory. Peak memory is that of the process, with the model's file as far as it was read.
+Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
