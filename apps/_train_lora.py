@@ -45,6 +45,7 @@ class _Job:
     evaluate_every: int
     n_evaluated: int
     start: Path | None
+    tool_weight: float
 
 
 def lora(
@@ -57,6 +58,9 @@ def lora(
     epochs: Annotated[float, typer.Option(help="How often each request is seen.", min=0.001)] = 1.0,
     learning_rate: Annotated[float, typer.Option(help="At its highest.", min=0.0)] = 1e-3,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order.")] = 0,
+    tool_weight: Annotated[
+        float, typer.Option(help="How much the tokens of tools' names count, where others count 1.", min=0.0)
+    ] = 4.0,
     start: Annotated[
         Path | None, typer.Option(help="The folder of another training, whose adapter to begin with.")
     ] = None,
@@ -95,6 +99,7 @@ def lora(
             evaluate_every,
             evaluate,
             start,
+            tool_weight,
         )
         try:
             report = _train(job, output)
@@ -207,7 +212,7 @@ def _encoded(job: _Job, output: Output) -> list[EncodedGroup]:
     with waiting(output.console, "reading the data set"), open_runner() as runner:
         model = LlamaModel(job.base_path, prefix_cache=False, drafts=False, context_length=512)
         try:
-            encoder = PlanEncoder(model)
+            encoder = PlanEncoder(model, tool_weight=job.tool_weight)
             groups = [encoder.group(group) for group in read_groups(job.data / "train.jsonl")]
         finally:
             runner.run(model.aclose())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -204,6 +204,10 @@ class LlamaModel:
         if tokens and start and tokens[0] == self._engine.vocabulary.bos and not text.startswith(start):
             tokens = tokens[1:]
         return [*tokens, self._engine.vocabulary.end_of_turn]
+
+    def token_bytes(self, tokens: Iterable[int]) -> list[bytes]:
+        """The text of each token; control tokens have none."""
+        return [self._engine.vocabulary.piece(token) for token in tokens]
 
     def stream(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,14 +14,25 @@ from plait.training._network import Batch
 _TOGETHER = 6  # sequences that are padded to one length
 
 
-def make_batch(group: EncodedGroup, device: str = "cpu") -> tuple[Batch, Tensor, Tensor]:
-    """The sequences of a group, those of like length together.
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A batch, and what is to be learnt from it."""
 
-    Returns:
-        the batch; the places whose logits are learnt from, shape (n,), counted over all tails with
-        their padding; and the tokens that are right there, shape (n,).
-    """
-    tails, places, targets = [], [], []
+    batch: Batch
+    places: Tensor
+    """Whose logits are learnt from, shape (n,), counted over all tails with their padding."""
+    targets: Tensor
+    """The tokens that are right there, shape (n,)."""
+    weights: Tensor
+    """How much each counts, shape (n,)."""
+
+
+def make_lesson(group: EncodedGroup, device: str = "cpu") -> Lesson:
+    """The sequences of a group, those of like length together."""
+    tails: list[Tensor] = []
+    places: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
     start = 0
     for examples in _alike(group.examples):
         length = max(len(example.tokens) for example in examples)
@@ -31,10 +43,16 @@ def make_batch(group: EncodedGroup, device: str = "cpu") -> tuple[Batch, Tensor,
             learnt = range(example.n_prompt, len(example.tokens))
             places += [start + i - 1 for i in learnt]
             targets += [example.tokens[i] for i in learnt]
+            weights += example.weights or [1.0] * len(learnt)
             start += length
         tails.append(torch.tensor(rows, device=device))
     batch = Batch(torch.tensor(group.prefix, device=device), tuple(tails))
-    return batch, torch.tensor(places, device=device), torch.tensor(targets, device=device)
+    return Lesson(
+        batch,
+        torch.tensor(places, device=device),
+        torch.tensor(targets, device=device),
+        torch.tensor(weights, device=device),
+    )
 
 
 def _alike(examples: Sequence[EncodedExample]) -> Iterator[Sequence[EncodedExample]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,8 @@ from plait.errors import ConfigurationError, PlaitError
 from plait.models import LlamaModel
 from plait.planners import Plan, PlanContext, TunedPlanner, parse_plan, print_plan
 from plait.tools import Tool, Toolbox
+
+_CALL = re.compile(rb"^\d+ (?P<tool>[^(\n]+)\(", re.MULTILINE)  # a text in quotes has no line breaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class EncodedExample:
     """The rest of the prompt, the plan and the token that ends an answer."""
     n_prompt: int
     """How many of them are the prompt's: they are read, not learnt."""
+    weights: tuple[float, ...] = ()
+    """How much each of the others counts in the loss; all the same if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +98,17 @@ def _group(line: dict[str, Any]) -> list[Example]:
 class PlanEncoder:
     """Turns examples into tokens with the vocabulary and the chat template of a model.
 
+    Which tool to call is decided by one token in twenty, and a plan with a wrong one is worth nothing; so the
+    tokens of tools' names may count more than others.
+
     Args:
         model: the base that is to be trained.
+        tool_weight: how much the tokens of a tool's name count in the loss, where others count 1.
     """
 
-    def __init__(self, model: LlamaModel) -> None:
+    def __init__(self, model: LlamaModel, *, tool_weight: float = 1.0) -> None:
         self._model = model
+        self._tool_weight = tool_weight
 
     def group(self, examples: Sequence[Example], *, max_tokens: int = 4096) -> EncodedGroup:
         """Examples over the same tools.
@@ -117,13 +127,28 @@ class PlanEncoder:
         n = _n_common([prompt for prompt, _ in pairs])
         return EncodedGroup(
             tuple(pairs[0][0][:n]),
-            tuple(EncodedExample((*prompt[n:], *plan), len(prompt) - n) for prompt, plan in pairs),
+            tuple(
+                EncodedExample((*prompt[n:], *plan), len(prompt) - n, self._weights(plan))
+                for prompt, plan in pairs
+            ),
         )
 
     def _pair(self, planner: TunedPlanner, example: Example) -> tuple[list[int], list[int]]:
         prompt = self._model.prompt_tokens(planner.messages(PlanContext(example.query, now=example.now)))
         text = print_plan(example.plan, example.toolbox, dialect="compact")
         return prompt, self._model.answer_tokens(text)
+
+    def _weights(self, plan: Sequence[int]) -> tuple[float, ...]:
+        if self._tool_weight == 1.0:
+            return ()
+        pieces = self._model.token_bytes(plan)
+        named = {i for found in _CALL.finditer(b"".join(pieces)) for i in range(*found.span("tool"))}
+        weights, start = [], 0
+        for piece in pieces:
+            is_named = not named.isdisjoint(range(start, start + len(piece)))
+            weights.append(self._tool_weight if is_named else 1.0)
+            start += len(piece)
+        return tuple(weights)
 
 
 def _n_common(sequences: Sequence[Sequence[int]]) -> int:

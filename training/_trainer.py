@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from plait.errors import ConfigurationError
-from plait.training._batches import make_batch
+from plait.training._batches import make_lesson
 from plait.training._encoding import EncodedGroup
 from plait.training._network import LoRANetwork
 
@@ -58,7 +58,7 @@ class TrainingStep:
     n_steps: int
     """Of the whole training."""
     loss: float
-    """Mean cross entropy of the plans' tokens, in nats."""
+    """Mean cross entropy of the plans' tokens, in nats, all counted alike."""
     learning_rate: float
     n_tokens: int
     """That were computed."""
@@ -128,15 +128,19 @@ class Trainer:
         rate = self._rate(self.step)
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = rate
-        batch, places, targets = make_batch(group, self._device)
-        loss = functional.cross_entropy(self.network(batch, places), targets)
+        lesson = make_lesson(group, self._device)
+        losses = functional.cross_entropy(
+            self.network(lesson.batch, lesson.places), lesson.targets, reduction="none"
+        )
         self._optimizer.zero_grad()
-        loss.backward()
+        ((losses * lesson.weights).sum() / lesson.weights.sum()).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._options.max_gradient)
         self._optimizer.step()
         self.step += 1
         n_tokens = group.n_tokens
-        return TrainingStep(self.step, self.n_steps, loss.item(), rate, n_tokens, time.monotonic() - started)
+        return TrainingStep(
+            self.step, self.n_steps, losses.mean().item(), rate, n_tokens, time.monotonic() - started
+        )
 
     def _order(self, step: int) -> int:
         """The group of that step: each epoch has another order."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from plait.errors import ConfigurationError
-from plait.training._batches import make_batch
+from plait.training._batches import make_lesson
 from plait.training._encoding import EncodedExample, EncodedGroup
 from plait.training._trainer import Trainer, TrainingOptions
 
@@ -49,13 +49,14 @@ def test_the_loss_falls(base: Path, tmp_path: Path) -> None:
 
 
 def test_only_the_plan_is_learnt_from_the_token_before_each_of_its_tokens() -> None:
-    long = EncodedExample((5, 6, 7, 30, 31, 2), 3)
+    long = EncodedExample((5, 6, 7, 30, 31, 2), 3, (4.0, 1.0, 1.0))
     short = EncodedExample((8, 40, 2), 1)
-    batch, places, targets = make_batch(EncodedGroup((1, 9), (long, short)))
-    rows = torch.cat([tail.flatten() for tail in batch.tails])
-    assert targets.tolist() == [40, 2, 30, 31, 2]
-    assert rows[places].tolist() == [8, 40, 7, 30, 31]
-    assert batch.prefix.tolist() == [1, 9]
+    lesson = make_lesson(EncodedGroup((1, 9), (long, short)))
+    rows = torch.cat([tail.flatten() for tail in lesson.batch.tails])
+    assert lesson.targets.tolist() == [40, 2, 30, 31, 2]
+    assert rows[lesson.places].tolist() == [8, 40, 7, 30, 31]
+    assert lesson.weights.tolist() == [1.0, 1.0, 4.0, 1.0, 1.0]
+    assert lesson.batch.prefix.tolist() == [1, 9]
 
 
 def test_a_training_that_was_killed_goes_on_as_if_nothing_had_been(base: Path, tmp_path: Path) -> None:
