@@ -13,6 +13,7 @@ from zlib import crc32
 
 from plait.errors import ConfigurationError
 from plait.planners import Plan
+from plait.tools import Toolbox
 from plait.training._emphasis import TriedRequest, uses_after
 from plait.training._skeletons import ToolboxSkeletons
 from plait.training._synth import DataGroup, Recipe, assistant_guises, synthesize
@@ -140,8 +141,10 @@ class DataSet:
             recipe: how many requests, and how varied.
 
         Raises:
-            ConfigurationError: there are too few skeletons for the main tools.
+            ConfigurationError: there are too few skeletons for the main tools, or two of these cannot be
+                told apart.
         """
+        _check_distinct(self.main.toolbox)
         if len(self.main.skeletons) < _MIN_SKELETONS:
             raise ConfigurationError(
                 f"{self.main.name} has {len(self.main.skeletons)} skeletons; write at least "
@@ -172,6 +175,23 @@ class DataSet:
                 share=_NAMES[split],
                 uses=uses,
             )
+
+
+def _check_distinct(toolbox: Toolbox) -> None:
+    """Check that no two tools say the same of themselves: no model can learn which of them is right.
+
+    Raises:
+        ConfigurationError: two do.
+    """
+    known: dict[tuple[str, ...], str] = {}
+    for tool in toolbox:
+        told = (" ".join(tool.description.casefold().split()), *(f.name for f in tool.arguments.fields))
+        if told in known:
+            raise ConfigurationError(
+                f"the tools {known[told]!r} and {tool.name!r} have the same description and arguments, so "
+                "nobody can tell which of them a request wants; describe what differs"
+            )
+        known[told] = tool.name
 
 
 def _part(source: ToolboxSkeletons, split: Split) -> ToolboxSkeletons:

@@ -49,6 +49,17 @@ def test_data_for_ones_own_tools_come_from_ones_own_skeletons(zoo: Path) -> None
     assert all("1. " in item["plan"] for item in own)
 
 
+def test_tools_that_say_the_same_of_themselves_are_refused_by_name(zoo: Path) -> None:
+    twin = (
+        '\n@tool\ndef nourish(animal: str, grams: int) -> str:\n    """Feed  an animal."""\n    return \'\'\n'
+    )
+    text = TOOLS.replace("tools = [feed]", twin + "tools = [feed, nourish]")
+    (zoo / "twins_for_training.py").write_text(text)
+    done = synth("out", "--requests", "5", "--tools", "twins_for_training:tools", "--skeletons", "zoo.jsonl")
+    assert done.exit_code == 2
+    assert "the tools 'feed' and 'nourish' have the same description and arguments" in done.stderr
+
+
 def test_the_report_is_a_text_without_json(zoo: Path) -> None:
     (zoo / "kept.jsonl").write_text(json.dumps({"id": "a", "query": "Feed the lion"}))
     done = synth(
