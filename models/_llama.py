@@ -205,6 +205,15 @@ class LlamaModel:
             tokens = tokens[1:]
         return [*tokens, self._engine.vocabulary.end_of_turn]
 
+    def n_accepted(self, grammar: Grammar, tokens: Sequence[int]) -> int:
+        """How many of ``tokens``, from the first on, an answer under ``grammar`` could begin with.
+
+        Raises:
+            GrammarError: the grammar is refused.
+        """
+        lark = grammar_form(grammar, self.grammar_kind, model=self.name)
+        return int(self._grammars.matcher(str(lark)).validate_tokens(list(tokens)))
+
     def token_bytes(self, tokens: Iterable[int]) -> list[bytes]:
         """The text of each token; control tokens have none."""
         return [self._engine.vocabulary.piece(token) for token in tokens]

@@ -12,7 +12,7 @@ from typing import Any
 
 from plait.errors import ConfigurationError, PlaitError
 from plait.models import LlamaModel
-from plait.planners import Plan, PlanContext, TunedPlanner, parse_plan, print_plan
+from plait.planners import Plan, PlanContext, TunedPlanner, parse_plan, plan_grammar, print_plan
 from plait.tools import Tool, Toolbox
 
 _CALL = re.compile(rb"^\d+ (?P<tool>[^(\n]+)\(", re.MULTILINE)  # a text in quotes has no line breaks
@@ -114,15 +114,25 @@ class PlanEncoder:
         """Examples over the same tools.
 
         Raises:
-            ConfigurationError: one of them is longer than ``max_tokens``.
+            ConfigurationError: one of them is longer than ``max_tokens``, or has a plan that the grammar
+                does not allow: with a tool that is not offered, or an argument of a wrong type.
+            GrammarError: there is no grammar for these tools.
         """
         planner = TunedPlanner(self._model, examples[0].toolbox)
+        grammar = plan_grammar(examples[0].toolbox, dialect="compact")
         pairs = [self._pair(planner, example) for example in examples]
         for example, (prompt, plan) in zip(examples, pairs, strict=True):
             if len(prompt) + len(plan) > max_tokens:
                 raise ConfigurationError(
                     f"a request of {len(prompt) + len(plan)} tokens is longer than {max_tokens}: "
                     f"{example.query[:60]!r}; offer fewer tools, or shorten their descriptions"
+                )
+            n = self._model.n_accepted(grammar, plan)
+            if n < len(plan):
+                written = b"".join(self._model.token_bytes(plan[:n])).decode(errors="replace")
+                raise ConfigurationError(
+                    f"the plan for {example.query[:60]!r} breaks the grammar after {written[-60:]!r}; its "
+                    "calls must be of tools that are offered, with arguments of their types"
                 )
         n = _n_common([prompt for prompt, _ in pairs])
         return EncodedGroup(

@@ -93,6 +93,16 @@ def test_a_request_that_is_too_long_is_refused_with_its_length(model: LlamaModel
         PlanEncoder(model).group(two, max_tokens=100)
 
 
+@pytest.mark.parametrize(
+    "plan", ['1. no_such_tool(name="Ada")', "1. get_phone_number(name=5)", '1. get_phone_number(nom="Ada")']
+)
+def test_a_plan_that_the_grammar_does_not_allow_is_refused(
+    plan: str, model: LlamaModel, assistant: Toolbox
+) -> None:
+    with pytest.raises(ConfigurationError, match="the plan for 'x' breaks the grammar after '1 "):
+        PlanEncoder(model).group([example(assistant, "x", plan)])
+
+
 @pytest.mark.parametrize("line", ["{", "[]", '{"tools": [], "items": []}' * 2, '{"toolbox": "x"}'])
 def test_a_line_that_is_no_group_is_told_by_its_number(line: str, tmp_path: Path) -> None:
     good = {"toolbox": "x", "tools": [], "items": []}
