@@ -76,60 +76,7 @@ async def _no_summary(text: str) -> str:
 
 
 def _definitions() -> list[Tool]:
-    return [*_mail_tools(), *_maps_tools(), *_talk_tools()]
-
-
-def _mail_tools() -> list[Tool]:
-    def compose_new_email(
-        recipients: list[str],
-        cc: list[str] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
-        subject: str = "",
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
-        """Write and send a new email.
-
-        Args:
-            recipients: email addresses
-            cc: email addresses of those who get a copy
-            subject: the subject line
-            context: what the email says
-            attachments: paths of files to attach, which open_and_get_file_path gives
-        """
-        raise NotImplementedError
-
-    def reply_to_email(
-        cc: list[str] = [],  # noqa: B006
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
-        """Reply to the email that is selected, or else to the newest one.
-
-        Args:
-            cc: email addresses of those who get a copy
-            context: what the reply says
-            attachments: paths of files to attach, which open_and_get_file_path gives
-        """
-        raise NotImplementedError
-
-    def forward_email(
-        recipients: list[str],
-        cc: list[str] = [],  # noqa: B006
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
-        """Forward the email that is selected, or else the newest one.
-
-        Args:
-            recipients: email addresses
-            cc: email addresses of those who get a copy
-            context: what is said above the forwarded email
-            attachments: paths of files to attach, which open_and_get_file_path gives
-        """
-        raise NotImplementedError
-
-    senders = (compose_new_email, reply_to_email, forward_email)
-    return [Tool.from_function(f, read_only=False, destructive=False, open_world=True) for f in senders]
+    return [*_maps_tools(), *_talk_tools()]
 
 
 def _maps_tools() -> list[Tool]:

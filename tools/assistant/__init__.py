@@ -3,28 +3,53 @@
 Reading vCards, iCalendar files and PDFs needs the extra ``assistant``: ``pip install 'plait[assistant]'``.
 """
 
+from plait.tools.assistant._addresses import Address
 from plait.tools.assistant._calendar import Calendars, Reminders
 from plait.tools.assistant._contacts import Contact, ContactBook, Contacts
 from plait.tools.assistant._files import Files, Opener, system_opener
 from plait.tools.assistant._home import Home
+from plait.tools.assistant._imap import ImapStore
+from plait.tools.assistant._internet_mail import InternetMail, MailStore, MailTransport
+from plait.tools.assistant._letters import Letter
+from plait.tools.assistant._mail import Mail, MailBox, Writer
+from plait.tools.assistant._maildir import MaildirStore
 from plait.tools.assistant._notes import Note, Notes
 from plait.tools.assistant._pdf import pdf_text
+from plait.tools.assistant._received import Part, Received
+from plait.tools.assistant._servers import Secrets, Server, system_secrets
+from plait.tools.assistant._smtp import SmtpTransport
 from plait.tools.assistant._toolbox import assistant_tools
 from plait.tools.assistant._zone import local_zone
 
 __all__ = [
+    "Address",
     "Calendars",
     "Contact",
     "ContactBook",
     "Contacts",
     "Files",
     "Home",
+    "ImapStore",
+    "InternetMail",
+    "Letter",
+    "Mail",
+    "MailBox",
+    "MailStore",
+    "MailTransport",
+    "MaildirStore",
     "Note",
     "Notes",
     "Opener",
+    "Part",
+    "Received",
     "Reminders",
+    "Secrets",
+    "Server",
+    "SmtpTransport",
+    "Writer",
     "assistant_tools",
     "local_zone",
     "pdf_text",
     "system_opener",
+    "system_secrets",
 ]

@@ -29,7 +29,7 @@ _RUNNABLE = re.compile(
 
 @dataclass(frozen=True)
 class Files:
-    """The files of the home outside of contacts, calendars, reminders and notes; hidden ones are left out.
+    """The files of the home, without contacts, calendars, reminders, notes, mail and what is hidden.
 
     Args:
         home: where they are.

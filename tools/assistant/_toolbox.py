@@ -1,4 +1,4 @@
-"""The first of the assistant's sixteen tools: those that need nothing but the home folder."""
+"""The assistant's tools, named as TinyAgent names them (arXiv 2409.00608)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from plait.tools.assistant._calendar import Calendars, Reminders, utc_now
 from plait.tools.assistant._contacts import Contacts
 from plait.tools.assistant._files import Files, Opener
 from plait.tools.assistant._home import Home
+from plait.tools.assistant._internet_mail import InternetMail
+from plait.tools.assistant._mail import Mail, Writer, context_as_it_is
+from plait.tools.assistant._mail_tools import mail_tools
+from plait.tools.assistant._maildir import MaildirStore
 from plait.tools.assistant._notes import Notes
 from plait.tools.assistant._pdf import pdf_text
 from plait.tools.assistant._zone import local_zone
@@ -24,6 +28,8 @@ def assistant_tools(
     home: Home | Path | str,
     *,
     summarize: Summarize | None = None,
+    write: Writer = context_as_it_is,
+    mail: Mail | None = None,
     opener: Opener | None = None,
     tz: tzinfo | None = None,
     now: Callable[[], datetime] | None = None,
@@ -33,6 +39,8 @@ def assistant_tools(
     Args:
         home: the folder.
         summarize: makes a summary of a text; without it there is no ``summarize_pdf``.
+        write: makes an email's text from the context; the context as it is by default.
+        mail: writes emails; by default drafts in the Maildir of the home, with ``write``.
         opener: shows a file to the user, e.g. ``system_opener()``; without it files are only found.
         tz: the zone of times that name none; the machine's by default.
         now: gives the present time, aware; the clock's by default.
@@ -43,11 +51,13 @@ def assistant_tools(
     home = home if isinstance(home, Home) else Home(Path(home))
     tz, now = tz or local_zone(), now or utc_now
     contacts, files = Contacts(home), Files(home, opener)
+    mail = mail or Mail(InternetMail(MaildirStore(home), tz=tz, now=now), home, writer=write)
     return [
         *_contact_tools(contacts),
         _calendar_tool(Calendars(home, tz, now)),
         _file_tool(files),
         *([_summary_tool(home, files, summarize)] if summarize else []),
+        *mail_tools(mail),
         *_note_tools(Notes(home)),
         _reminder_tool(Reminders(home, tz, now)),
     ]

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import ssl
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import trustme
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from imapclient import IMAPClient
+from proxyprotocol.reader import ProxyProtocolReader
+from pymap.backend.dict import Config, DictBackend, Login
+from pymap.imap import IMAPServer
 
-from plait.tools.assistant import Home
+from plait.tools.assistant import Home, Server
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -78,3 +90,194 @@ def make_pdf() -> Callable[[Sequence[str]], bytes]:
         return bytes(out)
 
     return build
+
+
+class Background:
+    """An event loop in a thread of its own, for servers that the code under test talks to."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._servers: list[asyncio.Server] = []
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=20)
+
+    def listen(self, starting: Coroutine[Any, Any, asyncio.Server]) -> int:
+        """Start a server, which is closed at the end, and give its port."""
+        self._servers.append(self.run(starting))
+        return int(self._servers[-1].sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        self.run(self._cancel_all())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=20)
+        self.loop.close()
+
+    async def _cancel_all(self) -> None:
+        for server in self._servers:
+            server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close
+
+
+@pytest.fixture
+def background() -> Iterator[Background]:
+    background = Background()
+    yield background
+    background.close()
+
+
+@dataclass
+class PostOffice:
+    """Takes messages as an SMTP server does; tests say how it misbehaves."""
+
+    users: dict[str, str]
+    taken: list[Envelope] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    breaks_at_data: bool = False
+    data_answer: str = "250 OK"
+
+    def check(self, server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
+        known = isinstance(login, LoginPassword) and self.users.get(login.login.decode())
+        return AuthResult(success=bool(known) and login.password.decode() == known, handled=False)
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.refused:
+            return "550 5.1.1 No such person"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.breaks_at_data:
+            assert server.transport is not None
+            server.transport.abort()
+        elif self.data_answer.startswith("250"):
+            self.taken.append(envelope)
+        return self.data_answer
+
+
+@dataclass
+class MailHost:
+    """A mail provider on loopback: an IMAP server (pymap) and an SMTP server (aiosmtpd), both with TLS."""
+
+    imap: Server
+    smtp: Server
+    post_office: PostOffice
+    passwords: dict[str, str]
+    """What the user believes the passwords to be, by service."""
+
+    def client(self) -> IMAPClient:
+        client = IMAPClient(self.imap.host, port=self.imap.port, ssl_context=self.imap.tls, timeout=20)
+        client.login(self.imap.user, "right horse")
+        return client
+
+    def receive(self, raw: bytes) -> None:
+        with self.client() as client:
+            client.append("INBOX", raw)
+
+    def folder(self, name: str) -> list[bytes]:
+        with self.client() as client:
+            if not client.folder_exists(name):
+                return []
+            client.select_folder(name, readonly=True)
+            found = client.fetch(client.search(), ["BODY.PEEK[]"])
+            return [found[uid][b"BODY[]"] for uid in sorted(found)]
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def start_imap(
+    tls: ssl.SSLContext, user: str, password: str, *, encrypted: bool = True
+) -> asyncio.Server:
+    config = Config(
+        Namespace(passlib_cfg=None, proxy_protocol="noop"),
+        host=None,
+        port=0,
+        demo_data=False,
+        demo_user=user,
+        demo_password=password,
+        invalid_user_sleep=0.0,
+        ssl_context=tls,
+    )
+    login = Login(config)
+    await DictBackend._add_demo_user(config, login)
+    config.apply_context()
+    serve = ProxyProtocolReader(config.proxy_protocol).get_callback(IMAPServer(login, config))
+    return await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls if encrypted else None)
+
+
+async def start_smtp(office: PostOffice, tls: ssl.SSLContext, *, encrypted: bool = True) -> asyncio.Server:
+    def protocol() -> SMTP:
+        return SMTP(
+            office,
+            hostname="post.example.org",
+            authenticator=office.check,
+            auth_require_tls=False,
+            tls_context=None if encrypted else tls,
+        )
+
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(protocol, "127.0.0.1", 0, ssl=tls if encrypted else None)
+
+
+@pytest.fixture
+def mail_host(
+    background: Background, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> Callable[..., MailHost]:
+    def start(security: str = "tls") -> MailHost:
+        user = "me@example.org"
+        office = PostOffice({user: "right horse"})
+        passwords = {"imap": "right horse", "smtp": "right horse"}
+        is_tls = security == "tls"
+        ports = {
+            "imap": background.listen(start_imap(server_tls, user, "right horse", encrypted=is_tls)),
+            "smtp": background.listen(start_smtp(office, server_tls, encrypted=is_tls)),
+        }
+        servers: dict[str, Any] = {
+            service: Server(
+                service=service,
+                host="127.0.0.1",
+                port=port,
+                user=user,
+                security=security,  # type: ignore[arg-type]
+                secrets=lambda service, _: passwords.get(service),
+                timeout_s=20,
+                tls=client_tls,
+            )
+            for service, port in ports.items()
+        }
+        return MailHost(**servers, post_office=office, passwords=passwords)
+
+    return start

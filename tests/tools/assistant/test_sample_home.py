@@ -8,7 +8,7 @@ import pytest
 from icalendar import Calendar
 
 from plait.errors import ToolCallError
-from plait.tools.assistant import Contacts, Files, Home, Notes, pdf_text
+from plait.tools.assistant import Contacts, Files, Home, MaildirStore, Notes, Received, pdf_text
 
 
 @pytest.fixture
@@ -47,3 +47,9 @@ def test_its_documents_have_text(sample: Home, name: str, fact: str) -> None:
 
 def test_its_notes_are_found(sample: Home) -> None:
     assert Notes(sample).open("groceries") == "- oat milk\n- rice\n- coriander\n- coffee beans\n"
+
+
+def test_its_newest_email_is_a_question(sample: Home) -> None:
+    newest = Received.parse(MaildirStore(sample).newest())
+    assert newest.subject == "Papers for the board"
+    assert Contacts(sample).find(newest.answer_to[0].spec).name == "Maya Lindqvist"

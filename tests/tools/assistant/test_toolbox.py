@@ -25,6 +25,14 @@ SIGNATURES = {
     ),
     "open_and_get_file_path": "(file_name: str) -> str",
     "summarize_pdf": "(pdf_path: str) -> str",
+    "compose_new_email": (
+        '(recipients: list[str], cc: list[str] = [], subject: str = "", context: str = "", '
+        "attachments: list[str] = []) -> str"
+    ),
+    "reply_to_email": '(cc: list[str] = [], context: str = "", attachments: list[str] = []) -> str',
+    "forward_email": (
+        '(recipients: list[str], cc: list[str] = [], context: str = "", attachments: list[str] = []) -> str'
+    ),
     "create_note": '(name: str, content: str = "", folder: str = "") -> str',
     "open_note": '(name: str, folder: str = "") -> str',
     "append_note_content": '(name: str, content: str, folder: str = "") -> str',
@@ -33,6 +41,7 @@ SIGNATURES = {
         "all_day: bool = false) -> str"
     ),
 }
+SENDERS = {"compose_new_email", "reply_to_email", "forward_email"}
 READERS = {"get_phone_number", "get_email_address", "open_and_get_file_path", "summarize_pdf", "open_note"}
 
 
@@ -58,7 +67,7 @@ def test_every_tool_and_every_argument_is_described_in_one_short_line(tools: dic
         assert len(tool.description) < 80
         for described in tool.arguments.fields:
             assert described.description
-            assert len(described.description) < 60
+            assert len(described.description) < 72
         assert not tool.degraded
 
 
@@ -68,6 +77,7 @@ def test_annotations_say_what_a_call_does(tools: dict[str, Tool]) -> None:
     assert {n for n, t in tools.items() if t.annotations.open_world} == {
         "create_calendar_event",
         "summarize_pdf",
+        *SENDERS,
     }
 
 
@@ -102,6 +112,13 @@ async def test_the_tools_work_on_the_files_of_the_home(
     assert event.startswith("Created the event 'Review' on Tue 2026-11-24 09:00")
     reminder = await call("create_reminder", name="Pay rent", due_date="2026-12-01T08:00:00", all_day=True)
     assert reminder == "Created the reminder 'Pay rent' due Tue 2026-12-01 in list Reminders"
+    draft = await call(
+        "compose_new_email", recipients=email, subject="Report", context=summary, attachments=path
+    )
+    assert draft == (
+        "Saved the email 'Report' to sid@example.com with 1 attachment as a draft in Drafts of mail; "
+        "it has not been sent"
+    )
     made: Any = Calendar.from_ical((home.calendars / "Calendar.ics").read_bytes()).walk("VEVENT")[0]
     assert made["ATTENDEE"] == "mailto:sid@example.com"
     assert made["DTSTART"].dt.utcoffset() == timedelta(hours=1)
