@@ -127,12 +127,8 @@ def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Tool
     from plait.orchestrator import Summarizer
     from plait.tools.assistant import assistant_tools, system_opener
 
-    summarize = Summarizer(model) if model is not None else _no_model
+    summarize = Summarizer(model) if model is not None else None
     return Toolbox(assistant_tools(home, summarize=summarize, opener=system_opener()))
-
-
-async def _no_model(text: str) -> str:
-    raise ConfigurationError("summaries need a model, and none is loaded")
 
 
 def load_toolbox(reference: str) -> Toolbox:

@@ -13,13 +13,16 @@ from plait.tools.assistant._internet_mail import InternetMail, MailStore, MailTr
 from plait.tools.assistant._letters import Letter
 from plait.tools.assistant._mail import Mail, MailBox, Writer
 from plait.tools.assistant._maildir import MaildirStore
+from plait.tools.assistant._maps import MapProvider, Maps
 from plait.tools.assistant._notes import Note, Notes
 from plait.tools.assistant._pdf import pdf_text
 from plait.tools.assistant._received import Part, Received
 from plait.tools.assistant._servers import Secrets, Server, system_secrets
+from plait.tools.assistant._sms import Messenger, SmsGateway
 from plait.tools.assistant._smtp import SmtpTransport
 from plait.tools.assistant._toolbox import assistant_tools
 from plait.tools.assistant._zone import local_zone
+from plait.tools.assistant._zoom import MeetingService, Zoom
 
 __all__ = [
     "Address",
@@ -37,6 +40,10 @@ __all__ = [
     "MailStore",
     "MailTransport",
     "MaildirStore",
+    "MapProvider",
+    "Maps",
+    "MeetingService",
+    "Messenger",
     "Note",
     "Notes",
     "Opener",
@@ -45,8 +52,10 @@ __all__ = [
     "Reminders",
     "Secrets",
     "Server",
+    "SmsGateway",
     "SmtpTransport",
     "Writer",
+    "Zoom",
     "assistant_tools",
     "local_zone",
     "pdf_text",

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
 
+from plait.errors import ToolCallError
 from plait.tools import Tool, call_in_thread
 from plait.tools.assistant._calendar import Calendars, Reminders, utc_now
 from plait.tools.assistant._contacts import Contacts
@@ -15,13 +16,18 @@ from plait.tools.assistant._internet_mail import InternetMail
 from plait.tools.assistant._mail import Mail, Writer, context_as_it_is
 from plait.tools.assistant._mail_tools import mail_tools
 from plait.tools.assistant._maildir import MaildirStore
+from plait.tools.assistant._maps import Maps
 from plait.tools.assistant._notes import Notes
+from plait.tools.assistant._outside_tools import map_tools, meeting_tool, message_tool
 from plait.tools.assistant._pdf import pdf_text
+from plait.tools.assistant._sms import Messenger
 from plait.tools.assistant._zone import local_zone
+from plait.tools.assistant._zoom import MeetingService
 
 Summarize = Callable[[str], Awaitable[str]]
 
 SUMMARY_TIMEOUT_S = 600.0
+NO_MODEL = "Summaries need a model, and none was given to the assistant's tools; pass summarize="
 
 
 def assistant_tools(
@@ -30,18 +36,27 @@ def assistant_tools(
     summarize: Summarize | None = None,
     write: Writer = context_as_it_is,
     mail: Mail | None = None,
+    maps: Maps | None = None,
+    messenger: Messenger | None = None,
+    meetings: MeetingService | None = None,
     opener: Opener | None = None,
     tz: tzinfo | None = None,
     now: Callable[[], datetime] | None = None,
 ) -> list[Tool]:
-    """The tools over the files of a home folder, named as TinyAgent names them (arXiv 2409.00608).
+    """The sixteen tools, named as TinyAgent names them (arXiv 2409.00608), over a home folder.
+
+    They are always all there, so that prompts are the same everywhere. One that nothing has been set up for
+    says so, in a sentence for the user, when it is called; it is read-only, since it can do nothing.
 
     Args:
         home: the folder.
-        summarize: makes a summary of a text; without it there is no ``summarize_pdf``.
+        summarize: makes a summary of a text; without it ``summarize_pdf`` says that it needs a model.
         write: makes an email's text from the context; the context as it is by default.
         mail: writes emails; by default drafts in the Maildir of the home, with ``write``.
-        opener: shows a file to the user, e.g. ``system_opener()``; without it files are only found.
+        maps: whose maps; OpenStreetMap's by default.
+        messenger: sends text messages.
+        meetings: makes Zoom meetings.
+        opener: shows a file or a map to the user, e.g. ``system_opener()``; without it nothing is shown.
         tz: the zone of times that name none; the machine's by default.
         now: gives the present time, aware; the clock's by default.
 
@@ -56,10 +71,13 @@ def assistant_tools(
         *_contact_tools(contacts),
         _calendar_tool(Calendars(home, tz, now)),
         _file_tool(files),
-        *([_summary_tool(home, files, summarize)] if summarize else []),
+        _summary_tool(home, files, summarize),
         *mail_tools(mail),
+        *map_tools(maps or Maps(opener=opener)),
         *_note_tools(Notes(home)),
         _reminder_tool(Reminders(home, tz, now)),
+        message_tool(messenger),
+        meeting_tool(meetings),
     ]
 
 
@@ -122,13 +140,15 @@ def _file_tool(files: Files) -> Tool:
     return _reader(open_and_get_file_path)
 
 
-def _summary_tool(home: Home, files: Files, summarize: Summarize) -> Tool:
+def _summary_tool(home: Home, files: Files, summarize: Summarize | None) -> Tool:
     async def summarize_pdf(pdf_path: str) -> str:
         """Summarize a PDF file; gives the summary.
 
         Args:
             pdf_path: its path, which open_and_get_file_path gives
         """
+        if summarize is None:
+            raise ToolCallError(NO_MODEL)
         return await summarize(await call_in_thread(_text_of, {"name": pdf_path}))
 
     def _text_of(name: str) -> str:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -281,3 +282,54 @@ def mail_host(
         return MailHost(**servers, post_office=office, passwords=passwords)
 
     return start
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that a stub got."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class Stub:
+    """An HTTP service on loopback that records what it is asked and gives the answers it is told to."""
+
+    url: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    """Status and body, in order; the last is given again and again; status 0 hangs up."""
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    stub = Stub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            stub.asked.append(Asked(self.command, self.path, dict(self.headers), body))
+            status, text = stub.answers.pop(0) if len(stub.answers) > 1 else stub.answers[0]
+            if status:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.write(text.encode())
+            self.close_connection = True
+
+        do_GET = do_POST = do_PUT = handle_any  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield stub
+    server.shutdown()
+    thread.join(timeout=20)
+    server.server_close()

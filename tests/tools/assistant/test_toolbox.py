@@ -12,7 +12,7 @@ from icalendar import Calendar
 import plait.tools.assistant
 from plait.errors import ToolArgumentError, ToolCallError
 from plait.tools import Tool, Toolbox
-from plait.tools.assistant import Home, assistant_tools
+from plait.tools.assistant import Home, SmsGateway, Zoom, assistant_tools
 
 Put = Callable[[str, str | bytes], Path]
 
@@ -33,6 +33,10 @@ SIGNATURES = {
     "forward_email": (
         '(recipients: list[str], cc: list[str] = [], context: str = "", attachments: list[str] = []) -> str'
     ),
+    "maps_open_location": "(location: str) -> str",
+    "maps_show_directions": (
+        '(start_location: str = "", end_location: str, transport: "d" | "w" | "r" = "d") -> str'
+    ),
     "create_note": '(name: str, content: str = "", folder: str = "") -> str',
     "open_note": '(name: str, folder: str = "") -> str',
     "append_note_content": '(name: str, content: str, folder: str = "") -> str',
@@ -40,9 +44,22 @@ SIGNATURES = {
         '(name: str, due_date?: datetime, notes: str = "", list_name: str = "", priority: int = 0, '
         "all_day: bool = false) -> str"
     ),
+    "send_sms": "(recipients: list[str], message: str) -> str",
+    "get_zoom_meeting_link": (
+        "(topic: str, start_time: datetime, duration: int = 60, meeting_invitees: list[str] = []) -> str"
+    ),
 }
-SENDERS = {"compose_new_email", "reply_to_email", "forward_email"}
-READERS = {"get_phone_number", "get_email_address", "open_and_get_file_path", "summarize_pdf", "open_note"}
+NINE = "2026-11-24T09:00:00"
+SENDERS = {"compose_new_email", "reply_to_email", "forward_email", "send_sms", "get_zoom_meeting_link"}
+READERS = {
+    "maps_open_location",
+    "maps_show_directions",
+    "get_phone_number",
+    "get_email_address",
+    "open_and_get_file_path",
+    "summarize_pdf",
+    "open_note",
+}
 
 
 async def shorten(text: str) -> str:
@@ -51,7 +68,14 @@ async def shorten(text: str) -> str:
 
 @pytest.fixture
 def tools(home: Home, berlin: ZoneInfo, noon: Callable[[], datetime]) -> dict[str, Tool]:
-    made = assistant_tools(home, summarize=shorten, tz=berlin, now=noon)
+    made = assistant_tools(
+        home,
+        summarize=shorten,
+        tz=berlin,
+        now=noon,
+        messenger=SmsGateway("https://sms.example.org/?to={to}&text={message}"),
+        meetings=Zoom("account", "client"),
+    )
     assert {tool.name for tool in Toolbox(made)} == SIGNATURES.keys()
     return {tool.name: tool for tool in made}
 
@@ -81,9 +105,24 @@ def test_annotations_say_what_a_call_does(tools: dict[str, Tool]) -> None:
     }
 
 
-def test_without_a_summarizer_there_is_no_summary_tool(home: Home) -> None:
-    assert [t.name for t in assistant_tools(home.path)] == [n for n in SIGNATURES if n != "summarize_pdf"]
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("summarize_pdf", {"pdf_path": "a.pdf"}, "Summaries need a model"),
+        ("send_sms", {"recipients": ["555-0101"], "message": "Hi"}, r"add \[sms\] .* to assistant.toml"),
+        ("get_zoom_meeting_link", {"topic": "x", "start_time": NINE}, r"add \[zoom\] .* to assistant.toml"),
+    ],
+)
+async def test_a_tool_that_is_not_set_up_is_offered_and_says_so_before_anyone_approves_it(
+    home: Home, tools: dict[str, Tool], name: str, arguments: dict[str, Any], said: str
+) -> None:
+    bare = {tool.name: tool for tool in assistant_tools(home.path)}
     assert not home.path.exists()
+    assert {n: t.to_openai() for n, t in bare.items()} == {n: t.to_openai() for n, t in tools.items()}
+    assert bare[name].annotations.read_only
+    with pytest.raises(ToolCallError, match=said):
+        await bare[name].ainvoke(arguments)
 
 
 @pytest.mark.anyio
