@@ -13,7 +13,7 @@ from plait.apps.evaluation._values import read_moment, with_defaults
 from plait.errors import ConfigurationError, ToolCallError, ToolError
 from plait.planners import Value
 from plait.tools import Tool, Toolbox
-from plait.tools.assistant import assistant_tools
+from plait.tools.assistant import Settings, assistant_tools
 
 _EVENT_LENGTH = timedelta(minutes=60)
 
@@ -21,7 +21,8 @@ _EVENT_LENGTH = timedelta(minutes=60)
 def assistant_toolbox() -> Toolbox:
     """The assistant's sixteen tools as definitions: they can be planned with, and every call fails."""
     return Toolbox(
-        replace(tool, function=_definition_only, _is_async=True) for tool in assistant_tools(Path())
+        replace(tool, function=_definition_only, _is_async=True)
+        for tool in assistant_tools(Path(), settings=Settings())
     )
 
 

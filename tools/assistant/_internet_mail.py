@@ -10,10 +10,9 @@ from typing import Literal, Protocol, TypeAlias
 from plait.errors import ToolCallError
 from plait.tools import call_in_thread
 from plait.tools.assistant._addresses import Address
-from plait.tools.assistant._calendar import utc_now
 from plait.tools.assistant._letters import Letter, as_message
 from plait.tools.assistant._received import Received
-from plait.tools.assistant._zone import local_zone
+from plait.tools.assistant._zone import local_zone, utc_now
 
 MailFolder: TypeAlias = Literal["Drafts", "Sent"]
 

@@ -25,6 +25,11 @@ def local_zone() -> tzinfo:
         return tzlocal()
 
 
+def utc_now() -> datetime:
+    """The time now, aware."""
+    return datetime.now(UTC)
+
+
 def in_zone(time: datetime, tz: tzinfo) -> datetime:
     """The time as a calendar in ``tz`` keeps it: a naive one is taken to be in ``tz`` already.
 

@@ -12,7 +12,7 @@ from icalendar import Calendar
 import plait.tools.assistant
 from plait.errors import ToolArgumentError, ToolCallError
 from plait.tools import Tool, Toolbox
-from plait.tools.assistant import Home, SmsGateway, Zoom, assistant_tools
+from plait.tools.assistant import Home, Settings, assistant_tools
 
 Put = Callable[[str, str | bytes], Path]
 
@@ -49,6 +49,12 @@ SIGNATURES = {
         "(topic: str, start_time: datetime, duration: int = 60, meeting_invitees: list[str] = []) -> str"
     ),
 }
+SET_UP = Settings.model_validate(
+    {
+        "sms": {"url": "https://sms.example.org/?to={to}&text={message}"},
+        "zoom": {"account_id": "account", "client_id": "client"},
+    }
+)
 NINE = "2026-11-24T09:00:00"
 SENDERS = {"compose_new_email", "reply_to_email", "forward_email", "send_sms", "get_zoom_meeting_link"}
 READERS = {
@@ -73,8 +79,7 @@ def tools(home: Home, berlin: ZoneInfo, noon: Callable[[], datetime]) -> dict[st
         summarize=shorten,
         tz=berlin,
         now=noon,
-        messenger=SmsGateway("https://sms.example.org/?to={to}&text={message}"),
-        meetings=Zoom("account", "client"),
+        settings=SET_UP,
     )
     assert {tool.name for tool in Toolbox(made)} == SIGNATURES.keys()
     return {tool.name: tool for tool in made}
