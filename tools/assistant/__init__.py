@@ -5,6 +5,7 @@ They need the extra ``assistant``: ``pip install 'plait[assistant]'``.
 
 from plait.tools.assistant._addresses import Address
 from plait.tools.assistant._backends import Backends, open_backends
+from plait.tools.assistant._caldav import CalDavStore
 from plait.tools.assistant._calendar import (
     Calendars,
     EventStore,
@@ -14,7 +15,9 @@ from plait.tools.assistant._calendar import (
     ReminderStore,
 )
 from plait.tools.assistant._calendar_files import CalendarFiles
+from plait.tools.assistant._carddav import CardDavContacts
 from plait.tools.assistant._contacts import Contact, ContactBook, Contacts, ContactSource
+from plait.tools.assistant._dav import DavServer
 from plait.tools.assistant._files import Files, Opener, system_opener
 from plait.tools.assistant._home import Home
 from plait.tools.assistant._home_tools import Summarize
@@ -39,13 +42,16 @@ from plait.tools.assistant._zoom import MeetingService, Zoom
 __all__ = [
     "Address",
     "Backends",
+    "CalDavStore",
     "CalendarFiles",
     "Calendars",
+    "CardDavContacts",
     "Contact",
     "ContactBook",
     "ContactFiles",
     "ContactSource",
     "Contacts",
+    "DavServer",
     "EventStore",
     "Files",
     "Home",

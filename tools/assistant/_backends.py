@@ -6,13 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from plait.errors import ConfigurationError
 from plait.tools.assistant._addresses import Address
+from plait.tools.assistant._caldav import CalDavStore
 from plait.tools.assistant._calendar import Calendars, EventStore, Reminders, ReminderStore
 from plait.tools.assistant._calendar_files import CalendarFiles
+from plait.tools.assistant._carddav import CardDavContacts
 from plait.tools.assistant._contacts import Contacts, ContactSource
+from plait.tools.assistant._dav import DavServer
 from plait.tools.assistant._files import Files, Opener
 from plait.tools.assistant._home import Home
 from plait.tools.assistant._imap import ImapStore
@@ -22,7 +26,13 @@ from plait.tools.assistant._maildir import MaildirStore
 from plait.tools.assistant._maps import Maps
 from plait.tools.assistant._notes import Notes, NoteStore
 from plait.tools.assistant._servers import Secrets, Security, Server, system_secrets
-from plait.tools.assistant._settings import FILE_NAME, Settings, read_settings
+from plait.tools.assistant._settings import (
+    FILE_NAME,
+    CalendarSettings,
+    ContactSettings,
+    Settings,
+    read_settings,
+)
 from plait.tools.assistant._sms import Messenger, SmsGateway
 from plait.tools.assistant._smtp import SmtpTransport
 from plait.tools.assistant._vcards import ContactFiles
@@ -100,17 +110,20 @@ class _Choice:
     now: Callable[[], datetime]
 
     def contacts(self) -> ContactSource:
-        return ContactFiles(self.home)
+        contacts = self.settings.contacts
+        if contacts.backend == "files" or (contacts.backend == "auto" and not contacts.url):
+            return ContactFiles(self.home)
+        return CardDavContacts(self._dav("carddav", contacts, "contacts"))
 
     def events(self) -> EventStore:
-        return CalendarFiles(self.home, self.tz, self.now)
+        return self._calendar_store(self.settings.calendars, "calendars")
 
     def reminders(self) -> ReminderStore:
-        return CalendarFiles(self.home, self.tz, self.now)
+        return self._calendar_store(self.settings.reminders, "reminders")
 
     def mail(self, write: Writer) -> Mail:
         mail = self.settings.mail
-        own = Address(mail.address, mail.name) if mail.address else None
+        own = self._own()
         if mail.send and (own is None or mail.smtp is None):
             missing = "mail.address" if own is None else "[mail.smtp]"
             raise ConfigurationError(
@@ -141,6 +154,30 @@ class _Choice:
         if zoom is None:
             return None
         return Zoom(zoom.account_id, zoom.client_id, zoom.host, secrets=self.secrets, tz=self.tz)
+
+    def _calendar_store(self, chosen: CalendarSettings, section: str) -> CalendarFiles | CalDavStore:
+        if chosen.backend == "files" or (chosen.backend == "auto" and not chosen.url):
+            return CalendarFiles(self.home, self.tz, self.now)
+        server = self._dav("caldav", chosen, section)
+        return CalDavStore(server, chosen.default, self._own(), self.tz, self.now)
+
+    def _dav(
+        self,
+        service: Literal["caldav", "carddav"],
+        account: ContactSettings | CalendarSettings,
+        section: str,
+    ) -> DavServer:
+        user = account.user or self.settings.mail.address
+        for key, value in (("url", account.url), ("user", user)):
+            if not value:
+                raise ConfigurationError(
+                    f"{section}.{key} is missing; add it, or set {section}.backend to 'files'"
+                )
+        return DavServer(service, account.url, user, self.secrets)
+
+    def _own(self) -> Address | None:
+        mail = self.settings.mail
+        return Address(mail.address, mail.name) if mail.address else None
 
     def _mail_store(self) -> MailStore:
         mail, imap = self.settings.mail, self.settings.mail.imap

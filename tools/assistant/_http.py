@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,10 +32,17 @@ async def request(service: str, method: str, url: str, *, timeout_s: float, **op
             may have been carried out.
     """
     host = urlsplit(url).hostname or ""
-    try:
+    with outcomes(service, host):
         # What is on this machine is not looked for through a proxy.
         async with httpx.AsyncClient(timeout=timeout_s, trust_env=not is_loopback(host)) as client:
             return await client.request(method, url, **options)
+
+
+@contextmanager
+def outcomes(service: str, host: str) -> Iterator[None]:
+    """Turn what httpx raises into a ``ToolCallError`` that says what may have happened."""
+    try:
+        yield
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.PoolTimeout) as error:
         raise ToolCallError(
             f"{service} at {host} cannot be reached ({_why(error)}); nothing was done"

@@ -84,6 +84,26 @@ class MailSettings(_Section):
     smtp: SmtpSettings | None = None
 
 
+class ContactSettings(_Section):
+    """``[contacts]``."""
+
+    backend: Literal["auto", "files", "carddav"] = "auto"
+    url: str = ""
+    """Of the CardDAV server or one of its address books."""
+    user: str = ""
+
+
+class CalendarSettings(_Section):
+    """``[calendars]`` and ``[reminders]``."""
+
+    backend: Literal["auto", "files", "caldav"] = "auto"
+    url: str = ""
+    """Of the CalDAV server or one of its calendars."""
+    user: str = ""
+    default: str = ""
+    """The calendar or list that is used where none is named."""
+
+
 class SmsSettings(_Section):
     """``[sms]``: see ``SmsGateway``."""
 
@@ -117,6 +137,9 @@ class Settings(_Section):
     time_zone: Annotated[str, AfterValidator(_known_zone)] = ""
     """The user's time zone, such as ``Europe/Lisbon``; the machine's by default."""
     mail: MailSettings = MailSettings()
+    contacts: ContactSettings = ContactSettings()
+    calendars: CalendarSettings = CalendarSettings()
+    reminders: CalendarSettings = CalendarSettings()
     sms: SmsSettings | None = None
     maps: MapSettings = MapSettings()
     zoom: ZoomSettings | None = None

@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Any
+from urllib.parse import quote
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -19,8 +24,10 @@ from imapclient import IMAPClient
 from proxyprotocol.reader import ProxyProtocolReader
 from pymap.backend.dict import Config, DictBackend, Login
 from pymap.imap import IMAPServer
+from radicale.app import Application
+from radicale.config import load as radicale_settings
 
-from plait.tools.assistant import Home, Server
+from plait.tools.assistant import DavServer, Home, Server
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -320,7 +327,7 @@ def stub() -> Iterator[Stub]:
                 self.wfile.write(text.encode())
             self.close_connection = True
 
-        do_GET = do_POST = do_PUT = handle_any  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PROPFIND = do_REPORT = handle_any  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -330,6 +337,82 @@ def stub() -> Iterator[Stub]:
     thread.start()
     stub.url = f"http://127.0.0.1:{server.server_address[1]}"
     yield stub
+    server.shutdown()
+    thread.join(timeout=20)
+    server.server_close()
+
+
+class _ThreadingWsgi(ThreadingMixIn, WSGIServer):
+    daemon_threads = False  # so that closing waits for what is being answered
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class DavHost:
+    """A Radicale on loopback with an account for ``me``, and collections made as clients make them."""
+
+    url: str
+    password: str = "right horse"
+
+    def make(self, name: str, kind: str, components: Sequence[str] = ()) -> None:
+        taken = "".join(f'<C:comp name="{each}"/>' for each in components)
+        space = "urn:ietf:params:xml:ns:" + ("caldav" if kind == "calendar" else "carddav")
+        kinds = f"<C:supported-calendar-component-set>{taken}</C:supported-calendar-component-set>"
+        body = (
+            f'<D:mkcol xmlns:D="DAV:" xmlns:C="{space}"><D:set><D:prop>'
+            f"<D:resourcetype><D:collection/><C:{kind}/></D:resourcetype>"
+            f"<D:displayname>{escape(name)}</D:displayname>"
+            f"{kinds if taken else ''}</D:prop></D:set></D:mkcol>"
+        )
+        self._ask("MKCOL", f"/me/{quote(name)}/", body)
+
+    def put(self, path: str, content: str) -> None:
+        self._ask("PUT", f"/me/{quote(path)}", content)
+
+    def get(self, name: str) -> str:
+        """All of a collection as one file."""
+        return self._ask("GET", f"/me/{quote(name)}/", "")
+
+    def _ask(self, method: str, path: str, body: str) -> str:
+        answer = httpx.request(
+            method, f"{self.url}{path}", content=body.encode(), auth=("me", "right horse"), trust_env=False
+        )
+        assert answer.is_success, answer.text
+        return answer.text
+
+    def server(self, service: Any, path: str = "/") -> DavServer:
+        """As the user has set it up."""
+        return DavServer(service, f"{self.url}{path}", "me", lambda *_: self.password, timeout_s=20)
+
+
+@pytest.fixture
+def dav_host(tmp_path: Path) -> Iterator[DavHost]:
+    folder = tmp_path / "radicale"
+    folder.mkdir()
+    (folder / "users").write_text("me:right horse\n", encoding="utf-8")
+    settings = radicale_settings()
+    settings.update(
+        {
+            "auth": {
+                "type": "htpasswd",
+                "htpasswd_filename": str(folder / "users"),
+                "htpasswd_encryption": "plain",
+                "delay": "0",
+            },
+            "storage": {"filesystem_folder": str(folder / "collections")},
+            "logging": {"level": "critical"},
+        },
+        "test",
+    )
+    application = Application(settings)
+    server = make_server("127.0.0.1", 0, application, _ThreadingWsgi, _QuietHandler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield DavHost(f"http://127.0.0.1:{server.server_port}")
     server.shutdown()
     thread.join(timeout=20)
     server.server_close()

@@ -10,7 +10,9 @@ import pytest
 from plait.errors import ConfigurationError
 from plait.tools.assistant import (
     Address,
+    CalDavStore,
     CalendarFiles,
+    CardDavContacts,
     ContactFiles,
     Home,
     ImapStore,
@@ -74,6 +76,9 @@ def test_mail_is_where_the_settings_say(home: Home) -> None:
         ({"mail": {"backend": "imap"}}, r"mail.backend is 'imap' and \[mail.imap\] is missing; add it"),
         ({"mail": {"imap": IMAP}}, "mail.imap.user is missing; add it, or mail.address"),
         ({"mail": {"imap": {**IMAP, "user": "u", "security": "none"}}}, "'none' would send the password"),
+        ({"calendars": {"url": "https://x"}}, "calendars.user is missing; add it, or set calendars.backend"),
+        ({"contacts": {"backend": "carddav", "user": "u"}}, "contacts.url is missing"),
+        ({"contacts": {"url": "http://x.example", "user": "u"}}, "not encrypted"),
         ({"sms": {"url": "https://x"}}, "no place for {to} and {message}"),
     ],
 )
@@ -97,6 +102,26 @@ def test_messages_meetings_maps_and_the_time_zone(home: Home) -> None:
     assert backends.meetings.host == "me@example.org"
     assert backends.maps.provider == "google"
     assert backends.calendars.tz == backends.meetings.tz == ZoneInfo("Asia/Tokyo")
+
+
+def test_a_url_puts_contacts_calendars_and_reminders_on_a_server(home: Home) -> None:
+    account = {"url": "https://dav.example.org/", "user": "rowan"}
+    backends = opened(
+        home,
+        mail={"address": "me@example.org"},
+        contacts=account,
+        calendars={"url": "https://dav.example.org/cal/", "default": "Work"},
+        reminders={**account, "backend": "files"},
+    )
+    assert isinstance(backends.contacts.source, CardDavContacts)
+    assert isinstance(backends.calendars.store, CalDavStore)
+    assert isinstance(backends.reminders.store, CalendarFiles)
+    assert (backends.contacts.source.server.user, backends.calendars.store.server.user) == (
+        "rowan",
+        "me@example.org",
+    )
+    assert backends.calendars.store.default == "Work"
+    assert backends.calendars.store.organizer == Address("me@example.org")
 
 
 def test_the_file_of_the_home_is_read(home: Home, put: Put) -> None:

@@ -61,7 +61,7 @@ def keys(content: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
         ("mail = [", "is no TOML: .*; mend it"),
         (b"\xff\xfe", "cannot be read: .*; mend or remove it"),
         ("[mail]\nsned = true", "mail.sned is no setting; known are address, backend"),
-        ("[mial]", "mial is no setting; known are mail, maps"),
+        ("[mial]", "mial is no setting; known are calendars, contacts, mail, maps"),
         ("[mail.imap]\nhots = 'a'", "mail.imap.host is missing; add it; mail.imap.hots is no setting"),
         ("[mail.imap]\nhost = ''", "mail.imap.host: string should have at least 1 character, not ''"),
         (
