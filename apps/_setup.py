@@ -125,10 +125,12 @@ def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Tool
         problem = "is not a folder;" if home.exists() else "does not exist; create it, or"
         raise ConfigurationError(f"the home {home} {problem} choose another with --home or PLAIT_HOME")
     from plait.orchestrator import Summarizer
-    from plait.tools.assistant import assistant_tools, system_opener
+    from plait.tools.assistant import assistant_tools, system_opener, system_osascript
 
     summarize = Summarizer(model) if model is not None else None
-    return Toolbox(assistant_tools(home, summarize=summarize, opener=system_opener()))
+    return Toolbox(
+        assistant_tools(home, summarize=summarize, opener=system_opener(), native=system_osascript())
+    )
 
 
 def load_toolbox(reference: str) -> Toolbox:

@@ -24,10 +24,14 @@ from plait.tools.assistant._home_tools import Summarize
 from plait.tools.assistant._imap import ImapStore
 from plait.tools.assistant._internet_mail import InternetMail, MailStore, MailTransport
 from plait.tools.assistant._letters import Letter
+from plait.tools.assistant._macos import MacCalendar, MacContacts, MacMessages, MacReminders
+from plait.tools.assistant._macos_mail import MacMail
+from plait.tools.assistant._macos_notes import MacNotes
 from plait.tools.assistant._mail import Mail, MailBox, Writer
 from plait.tools.assistant._maildir import MaildirStore
 from plait.tools.assistant._maps import MapProvider, Maps
 from plait.tools.assistant._notes import Note, Notes, NoteStore
+from plait.tools.assistant._osascript import Osascript, Script, ScriptRunner, system_osascript
 from plait.tools.assistant._pdf import pdf_text
 from plait.tools.assistant._received import Part, Received
 from plait.tools.assistant._servers import Secrets, Server, system_secrets
@@ -58,6 +62,12 @@ __all__ = [
     "ImapStore",
     "InternetMail",
     "Letter",
+    "MacCalendar",
+    "MacContacts",
+    "MacMail",
+    "MacMessages",
+    "MacNotes",
+    "MacReminders",
     "Mail",
     "MailBox",
     "MailStore",
@@ -73,10 +83,13 @@ __all__ = [
     "NoteStore",
     "Notes",
     "Opener",
+    "Osascript",
     "Part",
     "Received",
     "ReminderStore",
     "Reminders",
+    "Script",
+    "ScriptRunner",
     "Secrets",
     "Server",
     "Settings",
@@ -91,6 +104,7 @@ __all__ = [
     "pdf_text",
     "read_settings",
     "system_opener",
+    "system_osascript",
     "system_secrets",
     "tools_over",
 ]

@@ -21,10 +21,14 @@ from plait.tools.assistant._files import Files, Opener
 from plait.tools.assistant._home import Home
 from plait.tools.assistant._imap import ImapStore
 from plait.tools.assistant._internet_mail import InternetMail, MailStore, MailTransport
+from plait.tools.assistant._macos import MacCalendar, MacContacts, MacMessages, MacReminders
+from plait.tools.assistant._macos_mail import MacMail
+from plait.tools.assistant._macos_notes import MacNotes
 from plait.tools.assistant._mail import Mail, Writer, context_as_it_is
 from plait.tools.assistant._maildir import MaildirStore
-from plait.tools.assistant._maps import Maps
+from plait.tools.assistant._maps import MapProvider, Maps
 from plait.tools.assistant._notes import Notes, NoteStore
+from plait.tools.assistant._osascript import ScriptRunner
 from plait.tools.assistant._servers import Secrets, Security, Server, system_secrets
 from plait.tools.assistant._settings import (
     FILE_NAME,
@@ -63,6 +67,7 @@ def open_backends(
     secrets: Secrets = system_secrets,
     write: Writer = context_as_it_is,
     opener: Opener | None = None,
+    native: ScriptRunner | None = None,
     tz: tzinfo | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> Backends:
@@ -74,6 +79,8 @@ def open_backends(
         secrets: gives passwords when they are needed.
         write: makes an email's text from the context.
         opener: shows a file or a map to the user; without it nothing is shown.
+        native: runs scripts of macOS, e.g. ``system_osascript()``; with it, what the settings leave open and
+            the home has no folder for is in the applications of macOS.
         tz: the zone of times that name none; by default the settings', else the machine's.
         now: gives the present time, aware.
 
@@ -83,17 +90,17 @@ def open_backends(
     home = home if isinstance(home, Home) else Home(Path(home))
     settings = read_settings(home) if settings is None else settings
     tz = tz or (ZoneInfo(settings.time_zone) if settings.time_zone else local_zone())
-    choose = _Choice(home, settings, secrets, tz, now)
+    choose = _Choice(home, settings, secrets, native, tz, now)
     try:
         return Backends(
             home=home,
             contacts=Contacts(choose.contacts()),
             calendars=Calendars(choose.events(), tz),
             reminders=Reminders(choose.reminders(), tz),
-            notes=Notes(home),
+            notes=choose.notes(),
             files=Files(home, opener),
             mail=choose.mail(write),
-            maps=Maps(settings.maps.provider, opener),
+            maps=Maps(choose.map_provider(), opener),
             messenger=choose.messenger(),
             meetings=choose.meetings(),
         )
@@ -106,24 +113,47 @@ class _Choice:
     home: Home
     settings: Settings
     secrets: Secrets
+    native: ScriptRunner | None
     tz: tzinfo
     now: Callable[[], datetime]
 
     def contacts(self) -> ContactSource:
         contacts = self.settings.contacts
+        if runner := self._native(contacts.backend, self.home.contacts, elsewhere=bool(contacts.url)):
+            return MacContacts(runner)
         if contacts.backend == "files" or (contacts.backend == "auto" and not contacts.url):
             return ContactFiles(self.home)
         return CardDavContacts(self._dav("carddav", contacts, "contacts"))
 
     def events(self) -> EventStore:
-        return self._calendar_store(self.settings.calendars, "calendars")
+        calendars = self.settings.calendars
+        if runner := self._native(calendars.backend, self.home.calendars, elsewhere=bool(calendars.url)):
+            return MacCalendar(runner, calendars.default)
+        return self._calendar_store(calendars, "calendars")
 
     def reminders(self) -> ReminderStore:
-        return self._calendar_store(self.settings.reminders, "reminders")
+        reminders = self.settings.reminders
+        if runner := self._native(reminders.backend, self.home.reminders, elsewhere=bool(reminders.url)):
+            return MacReminders(runner, reminders.default, self.tz)
+        return self._calendar_store(reminders, "reminders")
+
+    def notes(self) -> NoteStore:
+        runner = self._native(self.settings.notes.backend, self.home.notes)
+        return MacNotes(runner) if runner else Notes(self.home)
+
+    def map_provider(self) -> MapProvider:
+        provider = self.settings.maps.provider
+        if provider != "auto":
+            return provider
+        return "apple" if self.native else "openstreetmap"
 
     def mail(self, write: Writer) -> Mail:
         mail = self.settings.mail
         own = self._own()
+        owners = (own,) if own else ()
+        elsewhere = mail.imap is not None or mail.smtp is not None
+        if runner := self._native(mail.backend, self.home.mail, elsewhere=elsewhere):
+            return Mail(MacMail(runner), self.home, sends=mail.send, writer=write, own=owners)
         if mail.send and (own is None or mail.smtp is None):
             missing = "mail.address" if own is None else "[mail.smtp]"
             raise ConfigurationError(
@@ -132,12 +162,12 @@ class _Choice:
         box = InternetMail(
             self._mail_store(), own, self._transport(), keeps_sent=mail.keep_sent, tz=self.tz, now=self.now
         )
-        return Mail(box, self.home, sends=mail.send, writer=write, own=(own,) if own else ())
+        return Mail(box, self.home, sends=mail.send, writer=write, own=owners)
 
     def messenger(self) -> Messenger | None:
         sms = self.settings.sms
         if sms is None:
-            return None
+            return MacMessages(self.native) if self.native else None
         return SmsGateway(
             url=sms.url,
             method=sms.method,
@@ -154,6 +184,13 @@ class _Choice:
         if zoom is None:
             return None
         return Zoom(zoom.account_id, zoom.client_id, zoom.host, secrets=self.secrets, tz=self.tz)
+
+    def _native(self, backend: str, folder: Path, *, elsewhere: bool = False) -> ScriptRunner | None:
+        """The runner, where the application of macOS is what the user wants."""
+        if backend == "macos" and self.native is None:
+            raise ConfigurationError("the backend 'macos' needs a Mac; choose another, or 'auto'")
+        is_open = backend == "auto" and not elsewhere and not folder.exists()
+        return self.native if backend == "macos" or is_open else None
 
     def _calendar_store(self, chosen: CalendarSettings, section: str) -> CalendarFiles | CalDavStore:
         if chosen.backend == "files" or (chosen.backend == "auto" and not chosen.url):

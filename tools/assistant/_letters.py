@@ -86,7 +86,7 @@ def as_message(letter: Letter, sender: Address | None, now: datetime) -> bytes:
         thread = [*before[:1], *before[1:][-MAX_REFERENCES:], letter.original.message_id]
         message["In-Reply-To"] = letter.original.message_id
         message["References"] = " ".join(thread)
-    message.set_content(_body(letter))
+    message.set_content(body_text(letter))
     passed_on = letter.original.attachments if letter.original and letter.kind == "forward" else ()
     for part in (*letter.attachments, *passed_on):
         _attach(message, part)
@@ -113,6 +113,27 @@ def quoted(text: str) -> str:
     return "\n".join(
         f">{line}" if line.startswith(">") else f"> {line}".rstrip() for line in text.split("\n")
     )
+
+
+def body_text(letter: Letter) -> str:
+    """What the letter says, with the original quoted or passed on below."""
+    text = plain(letter.text)
+    original = letter.original
+    if original is None:
+        return f"{text}\n"
+    if letter.kind == "reply":
+        when = f"On {original.date}, " if original.date else ""
+        below = f"{when}{original.from_line} wrote:\n{quoted(original.text)}"
+    else:
+        facts = (
+            ("From", original.from_line),
+            ("Date", original.date),
+            ("Subject", original.subject),
+            ("To", ", ".join(map(str, original.to))),
+        )
+        head = "\n".join(f"{name}: {value}" for name, value in facts if value)
+        below = f"---------- Forwarded message ----------\n{head}\n\n{original.text}"
+    return f"{text}\n\n{below}\n".lstrip("\n")
 
 
 def _read_attachment(name: str, home: Home, n_bytes_left: int) -> Part:
@@ -154,23 +175,3 @@ def _attach(message: EmailMessage, part: Part) -> None:
 
 def _header(address: Address) -> HeaderAddress:
     return HeaderAddress(display_name=one_line(address.name), addr_spec=address.spec)
-
-
-def _body(letter: Letter) -> str:
-    text = plain(letter.text)
-    original = letter.original
-    if original is None:
-        return f"{text}\n"
-    if letter.kind == "reply":
-        when = f"On {original.date}, " if original.date else ""
-        below = f"{when}{original.from_line} wrote:\n{quoted(original.text)}"
-    else:
-        facts = (
-            ("From", original.from_line),
-            ("Date", original.date),
-            ("Subject", original.subject),
-            ("To", ", ".join(map(str, original.to))),
-        )
-        head = "\n".join(f"{name}: {value}" for name, value in facts if value)
-        below = f"---------- Forwarded message ----------\n{head}\n\n{original.text}"
-    return f"{text}\n\n{below}\n".lstrip("\n")

@@ -71,7 +71,7 @@ class SmtpSettings(_Section):
 class MailSettings(_Section):
     """``[mail]``."""
 
-    backend: Literal["auto", "maildir", "imap"] = "auto"
+    backend: Literal["auto", "maildir", "imap", "macos"] = "auto"
     address: Annotated[str, AfterValidator(_address)] = ""
     """The user's own address."""
     name: str = ""
@@ -87,7 +87,7 @@ class MailSettings(_Section):
 class ContactSettings(_Section):
     """``[contacts]``."""
 
-    backend: Literal["auto", "files", "carddav"] = "auto"
+    backend: Literal["auto", "files", "carddav", "macos"] = "auto"
     url: str = ""
     """Of the CardDAV server or one of its address books."""
     user: str = ""
@@ -96,12 +96,18 @@ class ContactSettings(_Section):
 class CalendarSettings(_Section):
     """``[calendars]`` and ``[reminders]``."""
 
-    backend: Literal["auto", "files", "caldav"] = "auto"
+    backend: Literal["auto", "files", "caldav", "macos"] = "auto"
     url: str = ""
     """Of the CalDAV server or one of its calendars."""
     user: str = ""
     default: str = ""
     """The calendar or list that is used where none is named."""
+
+
+class NoteSettings(_Section):
+    """``[notes]``."""
+
+    backend: Literal["auto", "files", "macos"] = "auto"
 
 
 class SmsSettings(_Section):
@@ -119,7 +125,7 @@ class SmsSettings(_Section):
 class MapSettings(_Section):
     """``[maps]``."""
 
-    provider: MapProvider = "openstreetmap"
+    provider: Literal["auto", MapProvider] = "auto"
 
 
 class ZoomSettings(_Section):
@@ -140,6 +146,7 @@ class Settings(_Section):
     contacts: ContactSettings = ContactSettings()
     calendars: CalendarSettings = CalendarSettings()
     reminders: CalendarSettings = CalendarSettings()
+    notes: NoteSettings = NoteSettings()
     sms: SmsSettings | None = None
     maps: MapSettings = MapSettings()
     zoom: ZoomSettings | None = None

@@ -21,6 +21,7 @@ from plait.tools.assistant._home_tools import (
 )
 from plait.tools.assistant._mail import Writer, context_as_it_is
 from plait.tools.assistant._mail_tools import mail_tools
+from plait.tools.assistant._osascript import ScriptRunner
 from plait.tools.assistant._outside_tools import map_tools, meeting_tool, message_tool
 from plait.tools.assistant._servers import Secrets, system_secrets
 from plait.tools.assistant._settings import Settings
@@ -35,6 +36,7 @@ def assistant_tools(
     summarize: Summarize | None = None,
     write: Writer = context_as_it_is,
     opener: Opener | None = None,
+    native: ScriptRunner | None = None,
     tz: tzinfo | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> list[Tool]:
@@ -50,6 +52,8 @@ def assistant_tools(
         summarize: makes a summary of a text; without it ``summarize_pdf`` says that it needs a model.
         write: makes an email's text from the context; the context as it is by default.
         opener: shows a file or a map to the user, e.g. ``system_opener()``; without it nothing is shown.
+        native: runs scripts of macOS, e.g. ``system_osascript()``; with it, what the settings leave open and
+            the home has no folder for is in the applications of macOS.
         tz: the zone of times that name none; by default the settings', else the machine's.
         now: gives the present time, aware.
 
@@ -57,7 +61,14 @@ def assistant_tools(
         ConfigurationError: the home is a file, or a setting is missing or cannot be used.
     """
     backends = open_backends(
-        home, settings=settings, secrets=secrets, write=write, opener=opener, tz=tz, now=now
+        home,
+        settings=settings,
+        secrets=secrets,
+        write=write,
+        opener=opener,
+        native=native,
+        tz=tz,
+        now=now,
     )
     return tools_over(backends, summarize=summarize)
 

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import ssl
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mimetypes import guess_type
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -20,6 +26,7 @@ import httpx
 import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from icalendar import Alarm, Calendar, Event, Todo
 from imapclient import IMAPClient
 from proxyprotocol.reader import ProxyProtocolReader
 from pymap.backend.dict import Config, DictBackend, Login
@@ -27,7 +34,7 @@ from pymap.imap import IMAPServer
 from radicale.app import Application
 from radicale.config import load as radicale_settings
 
-from plait.tools.assistant import DavServer, Home, Server
+from plait.tools.assistant import DavServer, Home, Script, Server, _macos, _macos_mail, _macos_notes
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -416,3 +423,151 @@ def dav_host(tmp_path: Path) -> Iterator[DavHost]:
     server.shutdown()
     thread.join(timeout=20)
     server.server_close()
+
+
+@dataclass
+class MacDouble:
+    """Does what the scripts ask of the applications of macOS, and records what osascript was given.
+
+    It knows the scripts by identity: one with a word of the user's in it would be none of them.
+    """
+
+    tz: ZoneInfo
+    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+    people: list[dict[str, Any]] = field(default_factory=list)
+    calendars: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    notes: list[dict[str, str]] = field(default_factory=list)
+    inbox: list[bytes] = field(default_factory=list)
+    drafts: list[bytes] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
+
+    def __call__(self, script: Script, arguments: Sequence[str]) -> str:
+        assert all(isinstance(argument, str) for argument in arguments)
+        self.asked.append((script.application, list(arguments)))
+        answer = self._handlers()[id(script)](*arguments)
+        return answer if isinstance(answer, str) else json.dumps(answer)
+
+    def _handlers(self) -> dict[int, Callable[..., Any]]:
+        return {
+            id(_macos.READ_CONTACTS): lambda _: self.people,
+            id(_macos.LIST_CALENDARS): lambda _: list(self.calendars),
+            id(_macos.ADD_EVENT): self._add_event,
+            id(_macos.LIST_REMINDER_LISTS): lambda _: list(self.lists),
+            id(_macos.ADD_REMINDER): self._add_reminder,
+            id(_macos.SEND_MESSAGE): lambda number, text: self.messages.append((number, text)) or "ok",
+            id(_macos_notes.LIST_NOTES): lambda _: [
+                {key: note[key] for key in ("id", "name", "folder")} for note in self.notes
+            ],
+            id(_macos_notes.ADD_NOTE): self._add_note,
+            id(_macos_notes.READ_NOTE): lambda asked: {"text": self._note(asked)["text"]},
+            id(_macos_notes.APPEND_TO_NOTE): self._append,
+            id(_macos_mail.READ_SELECTED): lambda: self.inbox[-1].decode() if self.inbox else "",
+            id(_macos_mail.WRITE): self._write,
+        }
+
+    def _add_event(self, text: str) -> Any:
+        asked = json.loads(text)
+        events = self.calendars[asked.pop("calendar")]
+        keys = ("title", "start_ms", "end_ms")
+        if any(
+            [e[k].lower() if k == "title" else e[k] for k in keys]
+            == [asked[k].lower() if k == "title" else asked[k] for k in keys]
+            for e in events
+        ):
+            return {"twin": True}
+        events.append(asked)
+        return {"twin": False}
+
+    def _add_reminder(self, text: str) -> Any:
+        asked = json.loads(text)
+        reminders = self.lists[asked.pop("list")]
+        if any((r["name"], r["due_ms"]) == (asked["name"], asked["due_ms"]) for r in reminders):
+            return {"twin": True}
+        reminders.append(asked)
+        return {"twin": False}
+
+    def _add_note(self, text: str) -> Any:
+        asked = json.loads(text)
+        plain = self._plain(asked["html"])
+        folder = asked["folder"] or "Notes"
+        name = plain.partition("\n")[0]
+        self.notes.append({"id": str(len(self.notes)), "name": name, "folder": folder, "text": plain})
+        return {"folder": folder}
+
+    def _append(self, text: str) -> Any:
+        self._note(text)["text"] += f"\n{self._plain(json.loads(text)['html'])}"
+        return {}
+
+    def _note(self, text: str) -> dict[str, str]:
+        return next(note for note in self.notes if note["id"] == json.loads(text)["id"])
+
+    @staticmethod
+    def _plain(html: str) -> str:
+        lines = re.findall(r"<(?:div|h1)>(.*?)</(?:div|h1)>", html)
+        return "\n".join(unescape(line.replace("<br>", "")) for line in lines)
+
+    def _write(self, *arguments: str) -> str:
+        kind, action, identifier, subject, text, to, cc, files = arguments
+        message = EmailMessage()
+        message["From"] = "Ana Sofia Reyes <me@example.org>"
+        message["Date"] = "Sat, 21 Nov 2026 13:00:00 +0100"
+        message["Message-ID"] = f"<{len(self.drafts)}{len(self.sent)}@example.org>"
+        for name, people in (("To", to), ("Cc", cc)):
+            pairs = [person.split("\x1e") for person in people.split("\x1f") if person]
+            if pairs:
+                message[name] = ", ".join(f"{who} <{spec}>" if who else spec for who, spec in pairs)
+        if subject:
+            message["Subject"] = subject
+        if kind == "reply":
+            originals = [message_from_bytes(raw) for raw in self.inbox]
+            original = next(o for o in originals if o["Message-ID"] == f"<{identifier}>")
+            message["In-Reply-To"] = f"<{identifier}>"
+            message["References"] = f"{original['References'] or ''} <{identifier}>".strip()
+        message.set_content(text)
+        for path in filter(None, files.split("\x1f")):
+            maintype, _, subtype = (guess_type(path)[0] or "application/octet-stream").partition("/")
+            content = Path(path).read_bytes()
+            message.add_attachment(content, maintype=maintype, subtype=subtype, filename=Path(path).name)
+        (self.sent if action == "send" else self.drafts).append(message.as_bytes())
+        return "ok"
+
+    def calendar(self, name: str) -> Calendar:
+        """What Calendar shows, as iCalendar."""
+        calendar = Calendar()
+        for made in self.calendars[name]:
+            event = Event()
+            event.add("summary", made["title"])
+            event.add("dtstart", self._moment(made["start_ms"]))
+            event.add("dtend", self._moment(made["end_ms"]))
+            event.add("location", made["location"])
+            event.add("description", made["notes"])
+            for email in made["invitees"]:
+                event.add("attendee", f"mailto:{email}")
+            calendar.add_component(event)
+        return calendar
+
+    def reminder_list(self, name: str) -> Calendar:
+        """What Reminders shows, as iCalendar."""
+        calendar = Calendar()
+        for made in self.lists[name]:
+            todo = Todo()
+            todo.add("summary", made["name"])
+            todo.add("description", made["notes"])
+            todo.add("priority", made["priority"])
+            if made["due_ms"] is not None:
+                due = self._moment(made["due_ms"])
+                todo.add("due", due.date() if made["all_day"] else due)
+                if not made["all_day"]:
+                    todo.add_component(Alarm())
+            calendar.add_component(todo)
+        return calendar
+
+    def _moment(self, ms: int) -> datetime:
+        return datetime.fromtimestamp(ms / 1000, UTC).astimezone(self.tz)
+
+
+@pytest.fixture
+def mac(berlin: ZoneInfo) -> MacDouble:
+    return MacDouble(berlin)

@@ -1,4 +1,4 @@
-"""One suite for every store of events and reminders: the files of the home, and a CalDAV server."""
+"""One suite for every store of events and reminders: files of the home, a CalDAV server, and macOS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ import pytest
 from icalendar import Calendar
 
 from plait.errors import ToolCallError
-from plait.tools.assistant import Address, CalDavStore, CalendarFiles, Calendars, Home, Reminders
+from plait.tools.assistant import (
+    Address,
+    CalDavStore,
+    CalendarFiles,
+    Calendars,
+    Home,
+    MacCalendar,
+    MacReminders,
+    Reminders,
+)
 
 NINE = datetime(2026, 11, 24, 9, 0)
 
@@ -24,12 +33,14 @@ class Case:
     store: Any
     calendar: Callable[[str], Any]
     reminder_list: Callable[[str], Any]
+    tz: ZoneInfo
+    reminder_store: Any = None
 
     def calendars(self) -> Calendars:
-        return Calendars(self.store, self.store.tz)
+        return Calendars(self.store, self.tz)
 
     def reminders(self) -> Reminders:
-        return Reminders(self.store, self.store.tz)
+        return Reminders(self.reminder_store or self.store, self.tz)
 
     def event(self, name: str = "Work") -> Any:
         (event,) = self.calendar(name).walk("VEVENT")
@@ -40,7 +51,7 @@ class Case:
         return todo
 
 
-@pytest.fixture(params=["files", "caldav"])
+@pytest.fixture(params=["files", "caldav", "macos"])
 def case(request: pytest.FixtureRequest, home: Home, berlin: ZoneInfo, noon: Callable[[], datetime]) -> Case:
     if request.param == "files":
 
@@ -51,7 +62,13 @@ def case(request: pytest.FixtureRequest, home: Home, berlin: ZoneInfo, noon: Cal
             CalendarFiles(home, berlin, noon),
             lambda name: read(f"calendars/{name}.ics"),
             lambda name: read(f"reminders/{name}.ics"),
+            berlin,
         )
+    if request.param == "macos":
+        mac = request.getfixturevalue("mac")
+        mac.calendars = {"Home & garden": [], "Work": []}
+        mac.lists = {"Errands": []}
+        return Case(MacCalendar(mac), mac.calendar, mac.reminder_list, berlin, MacReminders(mac, tz=berlin))
     host = request.getfixturevalue("dav_host")
     host.make("Work", "calendar", ["VEVENT"])
     host.make("Home & garden", "calendar", ["VEVENT"])
@@ -61,6 +78,7 @@ def case(request: pytest.FixtureRequest, home: Home, berlin: ZoneInfo, noon: Cal
         store,
         lambda name: Calendar.from_ical(host.get(name)),
         lambda name: Calendar.from_ical(host.get(name)),
+        berlin,
     )
 
 

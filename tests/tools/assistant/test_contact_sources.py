@@ -1,4 +1,4 @@
-"""One suite for every source of contacts: the files of the home, and a CardDAV server."""
+"""One suite for every source of contacts: files of the home, a CardDAV server, and macOS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plait.errors import AmbiguousError, ToolCallError
-from plait.tools.assistant import CardDavContacts, ContactFiles, Contacts, DavServer, Home
+from plait.tools.assistant import CardDavContacts, ContactFiles, Contacts, DavServer, Home, MacContacts
 
 Put = Callable[[str, str | bytes], Path]
 Fill = Callable[[Sequence[tuple[str, str, str]]], Contacts]
@@ -26,7 +26,7 @@ def card(name: str, email: str, phone: str) -> str:
     return "\r\n".join(["BEGIN:VCARD", "VERSION:3.0", f"UID:{uid}", f"FN:{name}", *lines, "END:VCARD", ""])
 
 
-@pytest.fixture(params=["files", "carddav"])
+@pytest.fixture(params=["files", "carddav", "macos"])
 def fill(request: pytest.FixtureRequest, home: Home, put: Put) -> Fill:
     """Puts people into an address book and gives the lookup over it."""
     if request.param == "files":
@@ -36,6 +36,23 @@ def fill(request: pytest.FixtureRequest, home: Home, put: Put) -> Fill:
             return Contacts(ContactFiles(home))
 
         return into_file
+    if request.param == "macos":
+        mac = request.getfixturevalue("mac")
+
+        def into_application(people: Sequence[tuple[str, str, str]]) -> Contacts:
+            mac.people = [
+                {
+                    "name": name,
+                    "nickname": "",
+                    "organization": "",
+                    "emails": [email] * bool(email),
+                    "phones": [{"value": phone, "kind": "_$!<Mobile>!$_"}] * bool(phone),
+                }
+                for name, email, phone in people
+            ]
+            return Contacts(MacContacts(mac))
+
+        return into_application
     host = request.getfixturevalue("dav_host")
 
     def onto_server(people: Sequence[tuple[str, str, str]]) -> Contacts:

@@ -1,4 +1,4 @@
-"""One suite for every mailbox: a Maildir in the home, and an IMAP server; both send over SMTP."""
+"""One suite for every mailbox: a Maildir in the home and an IMAP server, which send over SMTP, and macOS."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from plait.tools.assistant import (
     ImapStore,
     InternetMail,
     Letter,
+    MacMail,
     Mail,
     MaildirStore,
     SmtpTransport,
@@ -71,6 +72,9 @@ JVBERi0=
 """
 
 
+internet = pytest.mark.parametrize("case", ["maildir", "imap"], indirect=True)
+
+
 @dataclass
 class Case:
     """A mailbox and the ways to look into it from outside."""
@@ -88,11 +92,15 @@ class Case:
         (draft,) = self.parsed("Drafts")
         return draft
 
+    @property
+    def n_sent(self) -> int:
+        return len(self.host.post_office.taken) if self.host else len(self.folder("Sent"))
+
     def sending(self) -> Mail:
         return replace(self.mail, sends=True)
 
 
-@pytest.fixture(params=["maildir", "imap"])
+@pytest.fixture(params=["maildir", "imap", "macos"])
 def case(
     request: pytest.FixtureRequest,
     home: Home,
@@ -101,6 +109,10 @@ def case(
     berlin: ZoneInfo,
     noon: Callable[[], datetime],
 ) -> Case:
+    if request.param == "macos":
+        mac = request.getfixturevalue("mac")
+        folders = {"INBOX": mac.inbox, "Drafts": mac.drafts, "Sent": mac.sent}
+        return Case(Mail(MacMail(mac), home, own=(ME,)), mac.inbox.append, folders.__getitem__, None)
     host = mail_host()
     receive, folder = host.receive, host.folder
     store: Any = ImapStore(host.imap)
@@ -142,7 +154,7 @@ async def test_a_new_email_is_a_draft_by_default(case: Case, put: Put) -> None:
     (attached,) = draft.iter_attachments()
     assert (attached.get_content_type(), attached.get_filename()) == ("application/pdf", "plan.pdf")
     assert attached.get_payload(decode=True) == b"%PDF-1.4"
-    assert case.host.post_office.taken == []
+    assert case.n_sent == 0
 
 
 async def test_a_reply_goes_where_answers_go_and_stays_in_its_thread(case: Case) -> None:
@@ -168,7 +180,8 @@ async def test_a_forward_carries_text_and_attachments_on(case: Case) -> None:
     await case.mail.forward(["sid@example.com"], context="Have a look.")
     draft = case.draft()
     assert draft["Subject"] == "Fwd: Pläne"
-    assert draft["References"] == "<p@example.com>"
+    if case.host:  # Mail's own forwards cannot be used, see MacMail
+        assert draft["References"] == "<p@example.com>"
     body: Any = draft.get_body(("plain",))
     assert body.get_content() == (
         "Have a look.\n\n---------- Forwarded message ----------\n"
@@ -179,6 +192,7 @@ async def test_a_forward_carries_text_and_attachments_on(case: Case) -> None:
     assert attached.get_payload(decode=True) == b"%PDF-"
 
 
+@internet
 async def test_reading_a_message_to_answer_it_does_not_mark_it_as_read(case: Case) -> None:
     case.receive(QUESTION)
     before = case.folder("INBOX")
@@ -190,6 +204,7 @@ async def test_reading_a_message_to_answer_it_does_not_mark_it_as_read(case: Cas
             assert client.search("SEEN") == []
 
 
+@internet
 async def test_what_is_sent_reaches_everyone_and_is_kept(case: Case) -> None:
     status = await case.sending().compose(["sid@example.com"], ["zoe@example.com"], "Hi", ".dot\nFrom here")
     assert status == "Sent the email 'Hi' to zoe@example.com, sid@example.com"
@@ -200,6 +215,15 @@ async def test_what_is_sent_reaches_everyone_and_is_kept(case: Case) -> None:
     assert sent.get_content().replace("\r\n", "\n") == ".dot\nFrom here\n"
     (kept,) = case.parsed("Sent")
     assert kept["Message-ID"] == sent["Message-ID"]
+    assert case.folder("Drafts") == []
+
+
+async def test_sending_is_the_users_choice(case: Case) -> None:
+    case.receive(QUESTION)
+    assert (await case.sending().reply(context="Yes.")).startswith(
+        "Sent the reply 'Re: Gauges' to Sid at home"
+    )
+    assert case.n_sent == 1
     assert case.folder("Drafts") == []
 
 
@@ -224,6 +248,7 @@ async def test_nothing_is_written_to_what_is_no_address(case: Case, recipients: 
     assert case.folder("Drafts") == []
 
 
+@internet
 async def test_no_argument_and_no_original_reaches_into_the_headers(case: Case) -> None:
     case.receive(
         b'From: "Eve\\\r\n X-A: 1" <eve@example.com>\nSubject: =?utf-8?b?SGkNCkJjYzogZXZlQGV4YW1wbGUuY29t?=\n'
@@ -274,6 +299,7 @@ async def test_the_writer_gets_the_letter_and_gives_its_text(case: Case) -> None
     assert case.draft().get_content().startswith("Dear Sid at home, on Monday.\n\nOn ")
 
 
+@internet
 async def test_a_recipient_that_the_server_refuses_stops_the_whole_message(case: Case) -> None:
     case.host.post_office.refused.add("sid@example.com")
     with pytest.raises(
@@ -284,6 +310,7 @@ async def test_a_recipient_that_the_server_refuses_stops_the_whole_message(case:
     assert case.folder("Sent") == []
 
 
+@internet
 async def test_a_wrong_password_is_told_and_nothing_is_sent(case: Case) -> None:
     case.host.passwords["smtp"] = "wrong"
     with pytest.raises(
@@ -299,6 +326,7 @@ async def test_a_wrong_password_is_told_and_nothing_is_sent(case: Case) -> None:
     assert case.host.post_office.taken == []
 
 
+@internet
 async def test_a_connection_lost_in_the_middle_leaves_open_whether_it_was_sent(case: Case) -> None:
     case.host.post_office.breaks_at_data = True
     with pytest.raises(ToolCallError, match="it may have been sent or not, so look for it"):
@@ -306,12 +334,14 @@ async def test_a_connection_lost_in_the_middle_leaves_open_whether_it_was_sent(c
     assert case.folder("Sent") == []
 
 
+@internet
 async def test_a_message_that_the_server_refuses_is_not_sent(case: Case) -> None:
     case.host.post_office.data_answer = "554 5.7.1 This is spam"
     with pytest.raises(ToolCallError, match=r"refused the message: 554 5.7.1 This is spam; nothing was sent"):
         await case.sending().compose(["sid@example.com"])
 
 
+@internet
 async def test_a_server_that_is_down_is_named(case: Case, background: Any) -> None:
     server = background.run(asyncio.start_server(lambda *_: None, "127.0.0.1", 0))
     port = server.sockets[0].getsockname()[1]
@@ -330,6 +360,7 @@ async def closed(server: asyncio.Server) -> None:
     await server.wait_closed()
 
 
+@internet
 async def test_a_mailbox_that_only_drafts_says_what_is_missing(case: Case) -> None:
     box: Any = case.mail.box
     for changed in (replace(box, transport=None), replace(box, sender=None)):
@@ -351,6 +382,7 @@ async def test_a_message_without_an_address_cannot_be_answered(case: Case) -> No
         await case.mail.reply()
 
 
+@internet
 async def test_a_long_thread_keeps_whole_identifiers(case: Case) -> None:
     ids = [f"<{'x' * 150}{number}@example.com>" for number in range(40)]
     case.receive(f"From: a@example.com\nMessage-ID: {ids[-1]}\nReferences: {' '.join(ids[:-1])}\n\n".encode())

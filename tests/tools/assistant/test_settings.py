@@ -70,7 +70,7 @@ def keys(content: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
         ),
         (
             "[mail]\nbackend = 'pop3'",
-            "mail.backend: input should be 'auto', 'maildir' or 'imap'.*, not 'pop3'",
+            "mail.backend: input should be 'auto', 'maildir', 'imap' or 'macos', not 'pop3'",
         ),
         ("[mail]\naddress = 'me'", "mail.address: give an email address, not 'me'"),
         ("[mail]\nsend = 'perhaps'", "mail.send: input should be a valid boolean.*, not 'perhaps'"),
