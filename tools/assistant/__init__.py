@@ -17,6 +17,7 @@ from plait.tools.assistant._calendar import (
 from plait.tools.assistant._calendar_files import CalendarFiles
 from plait.tools.assistant._carddav import CardDavContacts
 from plait.tools.assistant._contacts import Contact, ContactBook, Contacts, ContactSource
+from plait.tools.assistant._dates import read_moment
 from plait.tools.assistant._dav import DavServer
 from plait.tools.assistant._files import Files, Opener, system_opener
 from plait.tools.assistant._home import Home
@@ -102,6 +103,7 @@ __all__ = [
     "local_zone",
     "open_backends",
     "pdf_text",
+    "read_moment",
     "read_settings",
     "system_opener",
     "system_osascript",

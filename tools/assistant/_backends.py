@@ -27,6 +27,7 @@ from plait.tools.assistant._macos_notes import MacNotes
 from plait.tools.assistant._mail import Mail, Writer, context_as_it_is
 from plait.tools.assistant._maildir import MaildirStore
 from plait.tools.assistant._maps import MapProvider, Maps
+from plait.tools.assistant._moments import Now
 from plait.tools.assistant._notes import Notes, NoteStore
 from plait.tools.assistant._osascript import ScriptRunner
 from plait.tools.assistant._servers import Secrets, Security, Server, system_secrets
@@ -40,7 +41,7 @@ from plait.tools.assistant._settings import (
 from plait.tools.assistant._sms import Messenger, SmsGateway
 from plait.tools.assistant._smtp import SmtpTransport
 from plait.tools.assistant._vcards import ContactFiles
-from plait.tools.assistant._zone import local_zone, utc_now
+from plait.tools.assistant._zone import local_now, local_zone, utc_now
 from plait.tools.assistant._zoom import MeetingService, Zoom
 
 
@@ -58,6 +59,8 @@ class Backends:
     maps: Maps
     messenger: Messenger | None = None
     meetings: MeetingService | None = None
+    now: Now = local_now
+    """What dates in words are relative to: the present time, aware, in the user's zone."""
 
 
 def open_backends(
@@ -103,6 +106,7 @@ def open_backends(
             maps=Maps(choose.map_provider(), opener),
             messenger=choose.messenger(),
             meetings=choose.meetings(),
+            now=lambda: now().astimezone(tz),
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{home.path / FILE_NAME}: {error}") from error

@@ -11,6 +11,7 @@ from plait.tools import Tool, call_in_thread
 from plait.tools.assistant._calendar import Calendars, Reminders
 from plait.tools.assistant._contacts import Contacts
 from plait.tools.assistant._files import Files
+from plait.tools.assistant._moments import Now, moment
 from plait.tools.assistant._notes import NoteStore
 from plait.tools.assistant._pdf import pdf_text
 
@@ -42,7 +43,7 @@ def contact_tools(contacts: Contacts) -> list[Tool]:
     return [_reader(get_phone_number), _reader(get_email_address)]
 
 
-def calendar_tool(calendars: Calendars) -> Tool:
+def calendar_tool(calendars: Calendars, now: Now) -> Tool:
     """``create_calendar_event``."""
 
     def create_calendar_event(
@@ -67,6 +68,10 @@ def calendar_tool(calendars: Calendars) -> Tool:
         """
         return calendars.create_event(title, start_date, end_date, location, invitees, notes, calendar)
 
+    create_calendar_event.__annotations__ |= {
+        "start_date": moment(now),
+        "end_date": moment(now, after="start_date") | None,
+    }
     # Invitations go to other people, so what comes from outsiders must not fill them in unseen.
     return Tool.from_function(create_calendar_event, read_only=False, destructive=False, open_world=True)
 
@@ -142,7 +147,7 @@ def note_tools(notes: NoteStore) -> list[Tool]:
     return [_writer(create_note), _reader(open_note), _writer(append_note_content)]
 
 
-def reminder_tool(reminders: Reminders) -> Tool:
+def reminder_tool(reminders: Reminders, now: Now) -> Tool:
     """``create_reminder``."""
 
     def create_reminder(
@@ -165,6 +170,7 @@ def reminder_tool(reminders: Reminders) -> Tool:
         """
         return reminders.create(name, due_date, notes, list_name, priority, all_day)
 
+    create_reminder.__annotations__ |= {"due_date": moment(now) | None}
     return _writer(create_reminder)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from plait.errors import ToolCallError
 from plait.tools import Tool
 from plait.tools.assistant._maps import Maps
+from plait.tools.assistant._moments import Now, moment
 from plait.tools.assistant._sms import Messenger, send_all
 from plait.tools.assistant._zoom import MeetingService
 
@@ -64,7 +65,7 @@ def message_tool(messenger: Messenger | None) -> Tool:
     return _sender(send_sms, is_set_up=messenger is not None)
 
 
-def meeting_tool(service: MeetingService | None) -> Tool:
+def meeting_tool(service: MeetingService | None, now: Now) -> Tool:
     """``get_zoom_meeting_link``; without a service, every call says what to set up."""
 
     async def get_zoom_meeting_link(
@@ -85,6 +86,7 @@ def meeting_tool(service: MeetingService | None) -> Tool:
             raise ToolCallError(NO_ZOOM)
         return await service.create(topic, start_time, duration, meeting_invitees)
 
+    get_zoom_meeting_link.__annotations__ |= {"start_time": moment(now)}
     return _sender(get_zoom_meeting_link, is_set_up=service is not None)
 
 

@@ -82,13 +82,13 @@ def tools_over(backends: Backends, *, summarize: Summarize | None = None) -> lis
     """
     return [
         *contact_tools(backends.contacts),
-        calendar_tool(backends.calendars),
+        calendar_tool(backends.calendars, backends.now),
         file_tool(backends.files),
         summary_tool(backends.files, summarize),
         *mail_tools(backends.mail),
         *map_tools(backends.maps),
         *note_tools(backends.notes),
-        reminder_tool(backends.reminders),
+        reminder_tool(backends.reminders, backends.now),
         message_tool(backends.messenger),
-        meeting_tool(backends.meetings),
+        meeting_tool(backends.meetings, backends.now),
     ]

@@ -190,3 +190,30 @@ async def test_a_summary_of_a_bare_file_name_looks_for_the_file(
     assert await tools["summarize_pdf"].ainvoke({"pdf_path": "report.pdf"}) == "Summary of: All is well."
     with pytest.raises(ToolCallError, match="annals"):
         await tools["summarize_pdf"].ainvoke({"pdf_path": "annals.pdf"})
+
+
+@pytest.mark.anyio
+async def test_dates_in_words_are_understood_from_now_in_the_users_zone(tools: dict[str, Tool]) -> None:
+    # Now is Saturday 21 November 2026, 13:00 in Berlin.
+    event = await tools["create_calendar_event"].ainvoke(
+        {"title": "A", "start_date": "next Tuesday at half past two", "end_date": "quarter to four"}
+    )
+    assert event.startswith("Created the event 'A' on Tue 2026-11-24 14:30\N{EN DASH}15:45 ")
+    event = await tools["create_calendar_event"].ainvoke(
+        {"title": "B", "start_date": "2026-11-24T19:00:00", "end_date": "9"}
+    )
+    assert event.startswith("Created the event 'B' on Tue 2026-11-24 19:00\N{EN DASH}21:00 ")
+    reminder = await tools["create_reminder"].ainvoke({"name": "Tea", "due_date": "in 20 minutes"})
+    assert reminder == "Created the reminder 'Tea' due Sat 2026-11-21 13:20 in list Reminders"
+    meeting = tools["get_zoom_meeting_link"].validate({"topic": "C", "start_time": "tomorrow at noon"})
+    assert meeting["start_time"] == datetime(2026, 11, 22, 12)
+
+
+@pytest.mark.parametrize(
+    "written", ["someday", "next week", "tomorrow at 25:00", "2026-02-30", "11/31/2026", "1795250000"]
+)
+def test_a_date_that_is_none_is_refused_before_anything_happens(tools: dict[str, Tool], written: str) -> None:
+    for tool, argument in (("create_calendar_event", "start_date"), ("create_reminder", "due_date")):
+        given = {"title" if tool == "create_calendar_event" else "name": "A", argument: written}
+        with pytest.raises(ToolArgumentError, match=f"{argument}: .*, not '{written}'"):
+            tools[tool].validate(given)
