@@ -72,6 +72,8 @@ class Reading:
     clock: Clock | None = None
     is_midnight: bool = False
     part: Part | None = None
+    is_from_now: bool = False
+    """Whether ``ahead`` is counted from now, and so from no other day."""
     ahead: dict[str, int] = field(default_factory=dict)
     """Minutes, days and months from now, or from the day that is said."""
 
@@ -126,6 +128,7 @@ class _Phrase:
         Raises:
             _Unread: there is none here.
         """
+        self._take("by")
         start = self._at
         for part in (
             self._ahead,
@@ -174,12 +177,14 @@ class _Phrase:
 
     def _ahead(self) -> bool:
         """Such as "in two hours and 15 minutes", "a week from Friday", "3 hours from now"."""
+        if self._phrase("right now") or self._phrase("now"):
+            return self._say(ahead={"minutes": 0}, is_from_now=True)
         is_in = self._take("in") is not None
         ahead = self._amounts()
         if ahead is None:
             return False
         if is_in:
-            return self._say(ahead=ahead)
+            return self._say(ahead=ahead, is_from_now=True)
         if not self._take("from", "on", "after"):
             return False
         if not self._phrase("now") and not self._near_day() and not self._weekday():
@@ -292,7 +297,7 @@ class _Phrase:
         return self._say(weekday=weekday)
 
     def _time(self) -> bool:
-        has_at = self._take("at", "by") is not None
+        has_at = self._take("at") is not None
         if self._take("noon", "midday"):
             return self._say(clock=Clock(12, is_exact=True))
         if self._take("midnight"):

@@ -11,6 +11,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from mimetypes import MimeTypes
+from pathlib import PurePath
 from typing import Literal
 
 from plait.errors import ToolCallError
@@ -28,6 +29,29 @@ _POLICY = SMTP.clone(cte_type="7bit")  # passes through every server
 # Python's headers break a long Message-ID in two encoded words, which no mail program puts together.
 _WIRE_POLICY = _POLICY.clone(max_line_length=900)
 _TYPES = MimeTypes()  # Python's own table, the same on every machine
+_REGISTERED = {  # with IANA, and missing or outdated in that table
+    ".7z": "application/x-7z-compressed",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".epub": "application/epub+zip",
+    ".flac": "audio/flac",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".ics": "text/calendar",
+    ".m4a": "audio/mp4",
+    ".md": "text/markdown",
+    ".mkv": "video/matroska",
+    ".odp": "application/vnd.oasis.opendocument.presentation",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".ogg": "audio/ogg",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".rtf": "application/rtf",
+    ".vcf": "text/vcard",
+    ".wav": "audio/wav",
+    ".webp": "image/webp",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".yaml": "application/yaml",
+}
 _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 _REPLIES = re.compile(r"(?i)(re|aw|sv|vs|odp|antw)\s*(\[\d+\])?\s*:")
 _FORWARDS = re.compile(r"(?i)(fwd?|wg|tr|vl|enc|doorst)\s*(\[\d+\])?\s*:")
@@ -159,6 +183,8 @@ def _read_attachment(name: str, home: Home, n_bytes_left: int) -> Part:
 
 
 def _mime_type(name: str) -> str:
+    if registered := _REGISTERED.get(PurePath(name).suffix.lower()):
+        return registered
     kind, encoding = _TYPES.guess_type(name, strict=True)
     if encoding is not None:
         return _COMPRESSED.get(encoding, "application/octet-stream")

@@ -21,6 +21,8 @@ PHRASES = {
     # weekdays: the next to come; "next" means in the week after this one
     "Tuesday": "2026-11-24T00:00",
     "on Saturday": "2026-11-28T00:00",
+    "by Friday": "2026-11-27T00:00",
+    "this Saturday": "2026-11-21T00:00",
     "this Sunday": "2026-11-22T00:00",
     "next Sunday": "2026-11-29T00:00",
     "next Tuesday": "2026-11-24T00:00",
@@ -73,6 +75,8 @@ PHRASES = {
     "in an hour and a half": "2026-11-21T14:30",
     "in two hours and 15 minutes": "2026-11-21T15:15",
     "3 hours from now": "2026-11-21T16:00",
+    "right now": "2026-11-21T13:00",
+    "two weeks from Monday": "2026-12-07T00:00",
     "in three days": "2026-11-24T00:00",
     "in a week at noon": "2026-11-28T12:00",
     "two weeks from tomorrow": "2026-12-06T00:00",
@@ -126,6 +130,14 @@ UNREADABLE = [
         "not tomorrow",
         "tomorrow or Monday",
         "the sixth Friday of November",
+    ),
+    *(
+        "in two weeks on Monday",
+        "Monday in two weeks",
+        "this Saturday at 9 am",
+        "now tomorrow",
+        "by",
+        "by by 5pm",
     ),
     *("in 99999999 days", "in 9999999999 minutes", "30 February 2028 at noon", "x" * 500),
 ]

@@ -28,6 +28,7 @@ from plait.tools.assistant import (
     MaildirStore,
     SmtpTransport,
 )
+from plait.tools.assistant._letters import as_message, read_attachments
 
 pytestmark = pytest.mark.anyio
 Put = Callable[[str, str | bytes], Path]
@@ -283,6 +284,39 @@ async def test_an_attachment_must_be_a_file_of_the_home(
     assert [part.get_filename() for part in case.draft().iter_attachments()] == ["budget-2027.pdf"]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.pdf", "application/pdf"),
+        ("a.PNG", "image/png"),
+        ("a.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+        ("a.ics", "text/calendar"),
+        ("a.md", "text/markdown"),
+        ("a.tar.gz", "application/gzip"),
+        ("a.eml", "application/octet-stream"),  # message/rfc822 may not be base64
+        ("a.unheard", "application/octet-stream"),
+        ("Makefile", "application/octet-stream"),
+    ],
+)
+def test_an_attachment_has_the_type_of_its_extension_and_its_very_bytes(
+    home: Home, put: Put, name: str, kind: str
+) -> None:
+    content = bytes(range(256)) + b"\r\nFrom x\n.\n"
+    put(name, content)
+    (part,) = read_attachments([name], home)
+    raw = as_message(Letter((ME,), "Hi", attachments=(part,)), ME, datetime(2026, 11, 21, tzinfo=UTC))
+    (attached,) = message_from_bytes(raw, policy=default).iter_attachments()  # type: ignore[attr-defined]
+    assert (attached.get_content_type(), attached.get_filename()) == (kind, name)
+    assert attached.get_payload(decode=True) == content
+
+
+def test_attachments_that_no_server_takes_are_refused_before_they_are_read(home: Home, put: Put) -> None:
+    with put("a.bin", b"").open("r+b") as file:
+        file.truncate(30 * 2**20)
+    with pytest.raises(ToolCallError, match=r"The attachments with a\.bin are more than 25 MB"):
+        read_attachments(["a.bin"], home)
+
+
 async def test_the_writer_gets_the_letter_and_gives_its_text(case: Case) -> None:
     seen: list[Letter] = []
 
@@ -353,6 +387,24 @@ async def test_a_server_that_is_down_is_named(case: Case, background: Any) -> No
         ToolCallError, match=rf"The SMTP server 127.0.0.1:{port} failed: .*; nothing was sent"
     ):
         await mail.compose(["sid@example.com"])
+
+
+@internet
+async def test_a_server_that_never_answers_is_given_up(case: Case, background: Any) -> None:
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    port = background.listen(asyncio.start_server(listen, "127.0.0.1", 0))
+    silent = replace(case.host.smtp, port=port, security="none", timeout_s=0.2)
+    box: Any = case.mail.box
+    mail = replace(case.mail, box=replace(box, transport=SmtpTransport(silent)), sends=True)
+    with pytest.raises(ToolCallError, match=r"The SMTP server .* failed: .*; nothing was sent"):
+        await mail.compose(["sid@example.com"])
+    reading = replace(case.mail, box=replace(box, store=ImapStore(replace(silent, service="imap"))))
+    case.host.passwords["imap"] = "x"
+    with pytest.raises(ToolCallError, match=r"The IMAP server .* failed: .*timed out"):
+        await reading.reply()
 
 
 async def closed(server: asyncio.Server) -> None:
