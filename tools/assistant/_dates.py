@@ -61,40 +61,30 @@ def read_moment(text: str, now: datetime, *, after: datetime | None = None) -> d
 
 
 def _moment(said: Reading, now: datetime, after: datetime | None) -> datetime | None:
+    names_day = said.day is not None or bool(said.date or said.in_month) or said.weekday is not None
+    if (said.week is not None and said.weekday is None) or (said.is_from_now and names_day):
+        return None  # "next week"; "in two weeks on Monday", which may be either of two Mondays
     if "minutes" in said.ahead:
-        return _counted(said, now)
+        is_alone = not (names_day or said.clock or said.is_midnight or said.part)
+        return _counted(said.ahead, now) if is_alone else None
+    if said.is_midnight:
+        is_tonight = said.part in (None, "night") and not said.clock and not said.ahead
+        is_next = is_tonight and (not names_day or (said.day == 0 and said.part is not None))
+        return datetime.combine(now.date() + timedelta(days=1), time()) if is_next else None
     clock = _clock(said)
     if said.clock is not None and clock is None:
         return None
-    has_day = (
-        said.day is not None or said.date or said.in_month or said.weekday is not None or bool(said.ahead)
-    )
-    if said.week is not None and said.weekday is None:
-        return None
-    if said.is_from_now and (said.day is not None or said.date or said.in_month or said.weekday is not None):
-        return None  # "in two weeks on Monday" may be either of two Mondays
-    if said.is_midnight:
-        if (
-            said.clock
-            or (has_day and not (said.day == 0 and said.part == "night"))
-            or said.part not in (None, "night")
-        ):
-            return None
-        return datetime.combine(now.date() + timedelta(days=1), time())
-    if not has_day:
+    if not names_day and not said.ahead:
         return _next(said, clock, now, after) if clock else None
     day = _day(said, clock, now)
     return None if day is None else datetime.combine(day, time()) + _since_midnight(clock)
 
 
-def _counted(said: Reading, now: datetime) -> datetime | None:
-    if said.clock or said.is_midnight or said.part or said.weekday is not None or said.day or said.date:
-        return None
-    if said.in_month or said.week is not None:
-        return None
-    later = now.date() + relativedelta(days=said.ahead.get("days", 0), months=said.ahead.get("months", 0))
+def _counted(ahead: Mapping[str, int], now: datetime) -> datetime:
+    """So many minutes, days and months from now."""
+    later = now.date() + relativedelta(days=ahead.get("days", 0), months=ahead.get("months", 0))
     start = now.replace(year=later.year, month=later.month, day=later.day, second=0, microsecond=0)
-    return (start.astimezone(UTC) + timedelta(minutes=said.ahead["minutes"])).astimezone(now.tzinfo)
+    return (start.astimezone(UTC) + timedelta(minutes=ahead["minutes"])).astimezone(now.tzinfo)
 
 
 def _clock(said: Reading) -> Clock | None:
@@ -153,8 +143,6 @@ def _day(said: Reading, clock: Clock | None, now: datetime) -> date | None:
         day = _weekday(said, clock, now)
         if day is None:
             return None
-    elif said.week is not None:
-        return None
     return (day or today) + relativedelta(days=said.ahead.get("days", 0), months=said.ahead.get("months", 0))
 
 
@@ -165,13 +153,15 @@ def _weekday(said: Reading, clock: Clock | None, now: datetime) -> date | None:
         return None if said.which else monday + timedelta(days=7 * said.week + weekday)
     if said.which == "next":
         return monday + timedelta(days=7 + weekday)
-    days = (weekday - today.weekday()) % 7
-    if days == 0 and said.which != "this":
-        is_to_come = clock and datetime.combine(today, time()) + _since_midnight(clock) > now.replace(
-            tzinfo=None
-        )
-        days = 0 if is_to_come else 7
-    return today + timedelta(days=days)
+    if days := (weekday - today.weekday()) % 7:
+        return today + timedelta(days=days)
+    if clock is not None and datetime.combine(today, time()) + _since_midnight(clock) > now.replace(
+        tzinfo=None
+    ):
+        return today
+    if said.which == "this":  # what of today is over is not meant, and another day would be a guess
+        return None if clock else today
+    return today + timedelta(days=7)
 
 
 def _dated(year: int | None, month: int | None, day: int, *, today: date) -> date | None:
