@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from ssl import SSLContext
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
@@ -62,7 +63,7 @@ class DavServer:
         user: the account.
         secrets: gives the password when it is needed.
         timeout_s: how long to wait for each answer.
-        tls: whom to trust; the system's authorities by default.
+        tls: whom to trust; the usual authorities by default.
 
     Raises:
         ConfigurationError: the URL is none, or not encrypted outside of the local network.
@@ -141,13 +142,12 @@ class DavServer:
             ToolCallError: the server cannot be reached, does not accept the password, or answers nothing.
         """
         password = find_secret(self.secrets, self.service, self.user)
-        verify = self.tls if self.tls is not None else True
         with (
             outcomes(self.name, self._host),
             httpx.Client(
                 auth=(self.user, password),
                 timeout=self.timeout_s,
-                verify=verify,
+                verify=self._context,
                 trust_env=not is_loopback(self._host),
             ) as client,
         ):
@@ -162,6 +162,10 @@ class DavServer:
                 f"allow this ({response.status_code}); check {password_variable(self.service)} or the keyring"
             )
         return response
+
+    @cached_property
+    def _context(self) -> SSLContext:
+        return self.tls or httpx.create_ssl_context()
 
     @property
     def _host(self) -> str:
@@ -204,5 +208,5 @@ def _items(response: httpx.Response, server: str) -> Iterator[DavItem]:
         properties = ET.Element(f"{DAV}prop")
         for status in answer.iter(f"{DAV}propstat"):
             if " 200" in (status.findtext(f"{DAV}status") or " 200"):
-                properties.extend(list(status.find(f"{DAV}prop") or ()))
+                properties.extend(each for found in status.iter(f"{DAV}prop") for each in found)
         yield DavItem(url, properties)

@@ -6,7 +6,7 @@ import ipaddress
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ssl import SSLContext, create_default_context
+from ssl import SSLContext
 from typing import Literal, TypeAlias
 
 from plait.errors import ConfigurationError, ToolCallError
@@ -36,11 +36,12 @@ def system_secrets(service: str, user: str) -> str | None:
     except ImportError:
         return None
     try:
-        return keyring.get_password(f"plait {service}", user)
+        found: str | None = keyring.get_password(f"plait {service}", user)
     except NoKeyringError:
         return None
     except KeyringError as error:
         raise ToolCallError(f"The keyring cannot be read: {error}") from error
+    return found
 
 
 def password_variable(service: str) -> str:
@@ -60,7 +61,7 @@ class Server:
         security: TLS from the start, TLS after a greeting, or, on this machine only, none.
         secrets: gives the password when it is needed.
         timeout_s: how long to wait for each answer.
-        tls: whom to trust; the system's authorities by default.
+        tls: whom to trust; the usual authorities by default.
 
     Raises:
         ConfigurationError: another machine would be talked to without TLS.
@@ -83,8 +84,10 @@ class Server:
             )
 
     def context(self) -> SSLContext:
-        """How TLS checks whom it talks to."""
-        return self.tls or create_default_context()
+        """How TLS checks whom it talks to: ``SSL_CERT_FILE``, else the authorities that come with httpx."""
+        import httpx
+
+        return self.tls or httpx.create_ssl_context()
 
     def password(self) -> str:
         """The password of the account.

@@ -197,7 +197,14 @@ class MailHost:
     """What the user believes the passwords to be, by service."""
 
     def client(self) -> IMAPClient:
-        client = IMAPClient(self.imap.host, port=self.imap.port, ssl_context=self.imap.tls, timeout=20)
+        is_tls = self.imap.security == "tls"
+        client = IMAPClient(
+            self.imap.host,
+            port=self.imap.port,
+            ssl=is_tls,
+            ssl_context=self.imap.tls if is_tls else None,
+            timeout=20,
+        )
         client.login(self.imap.user, "right horse")
         return client
 
