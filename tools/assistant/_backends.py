@@ -198,7 +198,7 @@ class _Choice:
 
     def _calendar_store(self, chosen: CalendarSettings, section: str) -> CalendarFiles | CalDavStore:
         if chosen.backend == "files" or (chosen.backend == "auto" and not chosen.url):
-            return CalendarFiles(self.home, self.tz, self.now)
+            return CalendarFiles(self.home, self.tz, self.now, chosen.default)
         server = self._dav("caldav", chosen, section)
         return CalDavStore(server, chosen.default, self._own(), self.tz, self.now)
 

@@ -28,23 +28,26 @@ class CalendarFiles:
         home: where they are.
         tz: the zone of times that a file gives without one.
         now: gives the time of a change, aware.
+        default: the calendar or list that is used where none is named; by default ``Calendar`` and
+            ``Reminders``.
     """
 
     home: Home
     tz: tzinfo = field(default_factory=local_zone)
     now: Callable[[], datetime] = utc_now
+    default: str = ""
 
     def add_event(self, event: NewEvent, calendar: str) -> str:
-        """Add an event to ``<calendar>.ics``, ``Calendar.ics`` by default."""
-        path = _file(self.home.calendars, calendar or "Calendar", "calendar name")
+        """Add an event to ``<calendar>.ics``."""
+        path = _file(self.home.calendars, calendar or self.default or "Calendar", "calendar name")
         self._add(
             event_component(event, self.now()), path, f"The event {event.title!r} on {event.when}", "calendar"
         )
         return path.stem
 
     def add_reminder(self, reminder: NewReminder, list_name: str) -> str:
-        """Add a reminder to ``<list>.ics``, ``Reminders.ics`` by default."""
-        path = _file(self.home.reminders, list_name or "Reminders", "list name")
+        """Add a reminder to ``<list>.ics``."""
+        path = _file(self.home.reminders, list_name or self.default or "Reminders", "list name")
         self._add(
             todo_component(reminder, self.now()),
             path,

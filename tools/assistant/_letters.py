@@ -83,8 +83,11 @@ class Letter:
 
     @property
     def recipients(self) -> tuple[Address, ...]:
-        """Everyone who gets it."""
-        return tuple({a.spec.casefold(): a for a in (*self.cc, *self.to)}.values())
+        """Everyone who gets it, each once."""
+        everyone: dict[str, Address] = {}
+        for address in (*self.to, *self.cc):
+            everyone.setdefault(address.spec.casefold(), address)
+        return tuple(everyone.values())
 
 
 def as_message(letter: Letter, sender: Address | None, now: datetime) -> bytes:

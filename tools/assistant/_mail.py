@@ -134,7 +134,7 @@ class Mail:
         letter = replace(letter, text=await self.writer(letter))
         what = {"new": "email", "reply": "reply", "forward": "forward"}[letter.kind]
         about = f" {letter.title!r}" if letter.title else ""
-        people = ", ".join(a.name or a.spec for a in letter.recipients)
+        people = ", ".join(map(str, letter.recipients))
         n_parts = len(letter.attachments)
         files = f" with {n_parts} attachment{'s' * (n_parts > 1)}" if n_parts else ""
         if self.sends:

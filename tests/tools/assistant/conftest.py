@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import ssl
+import tempfile
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -576,5 +577,6 @@ class MacDouble:
 
 
 @pytest.fixture
-def mac(berlin: ZoneInfo) -> MacDouble:
+def mac(berlin: ZoneInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MacDouble:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # attachments for Mail go there
     return MacDouble(berlin)

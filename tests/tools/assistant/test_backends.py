@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -122,6 +123,13 @@ def test_a_url_puts_contacts_calendars_and_reminders_on_a_server(home: Home) -> 
     )
     assert backends.calendars.store.default == "Work"
     assert backends.calendars.store.organizer == Address("me@example.org")
+
+
+def test_the_usual_calendar_and_list_of_the_files_can_be_set(home: Home) -> None:
+    backends = opened(home, calendars={"default": "Personal"}, reminders={"default": "Errands"})
+    assert backends.calendars.create_event("A", datetime(2026, 11, 24, 9)).endswith("in calendar Personal")
+    assert backends.reminders.create("B").endswith("in list Errands")
+    assert opened(home).reminders.create("C").endswith("in list Reminders")
 
 
 def test_the_file_of_the_home_is_read(home: Home, put: Put) -> None:

@@ -141,7 +141,8 @@ async def test_a_new_email_is_a_draft_by_default(case: Case, put: Put) -> None:
         ["documents/plan.pdf"],
     )
     assert status.startswith(
-        "Saved the email 'Grüße' to zoe@example.com, Sid with 1 attachment as a draft in Drafts of "
+        "Saved the email 'Grüße' to Sid <sid@example.com>, zoe@example.com with 1 attachment "
+        "as a draft in Drafts of "
     )
     assert status.endswith("; it has not been sent")
     draft = case.draft()
@@ -162,7 +163,7 @@ async def test_a_reply_goes_where_answers_go_and_stays_in_its_thread(case: Case)
     case.receive(WITH_FILE)
     case.receive(QUESTION)
     status = await case.mail.reply(["zoe@example.com"], "On Monday.")
-    assert "the reply 'Re: Gauges' to zoe@example.com, Sid at home" in status
+    assert "the reply 'Re: Gauges' to Sid at home <sid@home.example>, zoe@example.com" in status
     draft = case.draft()
     assert (draft["To"], draft["Cc"]) == ("Sid at home <sid@home.example>", "zoe@example.com")
     assert draft["Subject"] == "Re: Gauges"
@@ -208,7 +209,7 @@ async def test_reading_a_message_to_answer_it_does_not_mark_it_as_read(case: Cas
 @internet
 async def test_what_is_sent_reaches_everyone_and_is_kept(case: Case) -> None:
     status = await case.sending().compose(["sid@example.com"], ["zoe@example.com"], "Hi", ".dot\nFrom here")
-    assert status == "Sent the email 'Hi' to zoe@example.com, sid@example.com"
+    assert status == "Sent the email 'Hi' to sid@example.com, zoe@example.com"
     (envelope,) = case.host.post_office.taken
     assert envelope.mail_from == "me@example.org"
     assert sorted(envelope.rcpt_tos) == ["sid@example.com", "zoe@example.com"]
