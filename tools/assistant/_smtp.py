@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import WriteTransport
+from asyncio import BaseTransport, WriteTransport
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,8 +44,10 @@ class SmtpTransport:
             tls_context=None if server.security == "none" else server.context(),
             local_hostname="localhost",  # this machine's name is nobody's business
         )
+        transport: BaseTransport | None = None
         try:
             await client.connect()
+            transport = client.transport
             if server.user:
                 await client.login(server.user, password)
             await client.mail(sender, options=_size(client, message))
@@ -56,14 +58,9 @@ class SmtpTransport:
         except (SMTPException, OSError) as error:
             raise server.failed(f"{error}; nothing was sent") from error
         finally:
-            _hang_up(client)
-
-
-def _hang_up(client: SMTP) -> None:
-    transport = client.transport
-    client.close()
-    if isinstance(transport, WriteTransport):
-        transport.abort()  # TLS would wait for the server to say good-bye
+            client.close()
+            if isinstance(transport, WriteTransport):
+                transport.abort()  # TLS would wait for the server to say good-bye
 
 
 def _size(client: SMTP, message: bytes) -> list[str]:

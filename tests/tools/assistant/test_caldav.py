@@ -59,6 +59,11 @@ def test_the_url_may_be_of_one_calendar(store: CalDavStore, host: Any) -> None:
     assert Calendars(one).create_event("A", NINE).endswith("in calendar Work abroad")
 
 
+def test_a_redirection_is_followed_as_the_question_it_was(store: CalDavStore, host: Any) -> None:
+    led = replace(store, server=host.server("caldav", "/.well-known/caldav"))
+    assert Calendars(led).create_event("A", NINE, calendar="Work").endswith("in calendar Work")
+
+
 def test_invitations_are_sent_by_the_server_as_the_user(store: CalDavStore, host: Any) -> None:
     inviting = replace(store, organizer=Address("me@example.org"))
     Calendars(inviting).create_event("A", NINE, invitees=["sid@example.com"], calendar="Work")
