@@ -134,14 +134,12 @@ def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Tool
         problem = "is not a folder;" if home.exists() else "does not exist; create it, or"
         raise ConfigurationError(f"the home {home} {problem} choose another with --home or PLAIT_HOME")
     from plait.orchestrator import Summarizer
-    from plait.tools.assistant import assistant_tools, system_opener
+    from plait.tools.assistant import assistant_tools, system_opener, system_osascript
 
-    summarize = Summarizer(plain_model(model)) if model is not None else _no_model
-    return Toolbox(assistant_tools(home, summarize=summarize, opener=system_opener()))
-
-
-async def _no_model(text: str) -> str:
-    raise ConfigurationError("summaries need a model, and none is loaded")
+    summarize = Summarizer(plain_model(model)) if model is not None else None
+    return Toolbox(
+        assistant_tools(home, summarize=summarize, opener=system_opener(), native=system_osascript())
+    )
 
 
 def load_toolbox(reference: str) -> Toolbox:

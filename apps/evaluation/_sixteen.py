@@ -5,28 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from plait.apps.evaluation._values import read_moment, with_defaults
 from plait.errors import ConfigurationError, ToolCallError, ToolError
 from plait.planners import Value
 from plait.tools import Tool, Toolbox
-from plait.tools.assistant import assistant_tools
+from plait.tools.assistant import Settings, assistant_tools
 
 _EVENT_LENGTH = timedelta(minutes=60)
 
 
 def assistant_toolbox() -> Toolbox:
-    """The assistant's sixteen tools as definitions: they can be planned with, and every call of them fails.
-
-    Those that the assistant has are its own, so that prompts are the same.
-    """
-    real = {tool.name: tool for tool in assistant_tools(Path(), summarize=_no_summary)}
-    planned = {tool.name: tool for tool in _definitions()}
+    """The assistant's sixteen tools as definitions: they can be planned with, and every call fails."""
     return Toolbox(
-        replace(tool, function=_definition_only, _is_async=True) for tool in {**planned, **real}.values()
+        replace(tool, function=_definition_only, _is_async=True)
+        for tool in assistant_tools(Path(), settings=Settings())
     )
 
 
@@ -69,119 +65,3 @@ def toolbox_from_file(path: Path) -> Toolbox:
 
 async def _definition_only(**_: Any) -> str:
     raise ToolCallError("this is a definition only, to plan with; nothing was done")
-
-
-async def _no_summary(text: str) -> str:
-    raise ToolCallError(f"no model was given to summarize {len(text)} characters with")
-
-
-def _definitions() -> list[Tool]:
-    return [*_mail_tools(), *_maps_tools(), *_talk_tools()]
-
-
-def _mail_tools() -> list[Tool]:
-    def compose_new_email(
-        recipients: list[str],
-        cc: list[str] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
-        subject: str = "",
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
-        """Write and send a new email.
-
-        Args:
-            recipients: email addresses
-            cc: email addresses of those who get a copy
-            subject: the subject line
-            context: what the email says
-            attachments: paths of files to attach, which open_and_get_file_path gives
-        """
-        raise NotImplementedError
-
-    def reply_to_email(
-        cc: list[str] = [],  # noqa: B006
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
-        """Reply to the email that is selected, or else to the newest one.
-
-        Args:
-            cc: email addresses of those who get a copy
-            context: what the reply says
-            attachments: paths of files to attach, which open_and_get_file_path gives
-        """
-        raise NotImplementedError
-
-    def forward_email(
-        recipients: list[str],
-        cc: list[str] = [],  # noqa: B006
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
-        """Forward the email that is selected, or else the newest one.
-
-        Args:
-            recipients: email addresses
-            cc: email addresses of those who get a copy
-            context: what is said above the forwarded email
-            attachments: paths of files to attach, which open_and_get_file_path gives
-        """
-        raise NotImplementedError
-
-    senders = (compose_new_email, reply_to_email, forward_email)
-    return [Tool.from_function(f, read_only=False, destructive=False, open_world=True) for f in senders]
-
-
-def _maps_tools() -> list[Tool]:
-    def maps_open_location(location: str) -> str:
-        """Show a place on the map; gives its map link.
-
-        Args:
-            location: a place or an address
-        """
-        raise NotImplementedError
-
-    def maps_show_directions(
-        *, start_location: str = "", end_location: str, transport: Literal["d", "w", "r"] = "d"
-    ) -> str:
-        """Show the way to a place on the map; gives the link to the directions.
-
-        Args:
-            start_location: where to start; here if left out
-            end_location: where to go
-            transport: d by car, w on foot, r by public transport
-        """
-        raise NotImplementedError
-
-    readers = (maps_open_location, maps_show_directions)
-    return [Tool.from_function(f, read_only=True, open_world=False) for f in readers]
-
-
-def _talk_tools() -> list[Tool]:
-    def send_sms(recipients: list[str], message: str) -> str:
-        """Send a text message.
-
-        Args:
-            recipients: phone numbers
-            message: what it says
-        """
-        raise NotImplementedError
-
-    def get_zoom_meeting_link(
-        topic: str,
-        start_time: datetime,
-        duration: int = 60,
-        meeting_invitees: list[str] = [],  # noqa: B006
-    ) -> str:
-        """Create a Zoom meeting; gives the link to join it.
-
-        Args:
-            topic: what the meeting is about
-            start_time: when it starts
-            duration: in minutes
-            meeting_invitees: email addresses of those invited
-        """
-        raise NotImplementedError
-
-    senders = (send_sms, get_zoom_meeting_link)
-    return [Tool.from_function(f, read_only=False, destructive=False, open_world=True) for f in senders]

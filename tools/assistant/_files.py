@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from plait.errors import ToolCallError
 from plait.tools.assistant._home import Home
 from plait.tools.assistant._match import best, did_you_mean, fold, words
 
-Opener = Callable[[Path], None]
+Opener: TypeAlias = Callable[[Path | str], None]
+"""Shows a file (a path) or a web page (a URL) to the user, and returns at once."""
 
 MAX_FILES = 200_000
 _EXTENSION = re.compile(r"\.(?!\d+$)[A-Za-z0-9]{1,5}$")
@@ -29,7 +31,7 @@ _RUNNABLE = re.compile(
 
 @dataclass(frozen=True)
 class Files:
-    """The files of the home outside of contacts, calendars, reminders and notes; hidden ones are left out.
+    """The files of the home, without contacts, calendars, reminders, notes, mail and what is hidden.
 
     Args:
         home: where they are.
@@ -109,7 +111,7 @@ class Files:
 
 
 def system_opener() -> Opener | None:
-    """A function that opens a file with the platform's default application and returns at once.
+    """A function that opens a file or a URL with the platform's default application and returns at once.
 
     None where there is no display or no tool to do it.
     """
@@ -121,14 +123,14 @@ def system_opener() -> Opener | None:
         return partial(_launch, command) if has_display and command else None
 
 
-def _launch(command: str, path: Path) -> None:
-    """Start ``command path`` detached: no shell, no terminal of ours, a thread of its own to reap it.
+def _launch(command: str, target: Path | str) -> None:
+    """Start ``command target`` detached: no shell, no terminal of ours, a thread of its own to reap it.
 
     Raises:
         OSError: it cannot be started.
     """
     process = subprocess.Popen(  # noqa: S603
-        [command, str(path)],
+        [command, str(target)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -28,7 +28,7 @@ _JOINERS = "\u200c\u200d"  # format characters that Persian, Indic scripts and e
 
 @dataclass(frozen=True)
 class Home:
-    """A folder that holds contacts, calendars, reminders, notes and any other files.
+    """A folder that holds contacts, calendars, reminders, notes, mail and any other files.
 
     Nothing is created before the first write. ``path`` is made absolute and its links are resolved.
 
@@ -68,9 +68,14 @@ class Home:
         return self.path / "notes"
 
     @property
+    def mail(self) -> Path:
+        """The folder of Maildir folders: ``INBOX``, ``Drafts``, ``Sent``."""
+        return self.path / "mail"
+
+    @property
     def kept_apart(self) -> frozenset[Path]:
         """The folders that a search for files leaves out."""
-        return frozenset({self.contacts, self.calendars, self.reminders, self.notes})
+        return frozenset({self.contacts, self.calendars, self.reminders, self.notes, self.mail})
 
     def resolve(self, path: Path | str) -> Path:
         """The absolute path with its links followed; a relative one starts at the home.

@@ -72,6 +72,11 @@ def with_component(raw: bytes | None, component: Component, *, name: str, shown:
     return raw[:end] + added.replace(b"\r\n", newline) + raw[end:]
 
 
+def alone(component: Component) -> bytes:
+    """A calendar of this one component and its time zones, as CalDAV keeps each (RFC 4791, 4.1)."""
+    return with_component(None, component, name="", shown="")
+
+
 def stamped(component: Component, now: datetime) -> Component:
     """The component with a UID of its own and the time of its making."""
     component.add("uid", str(uuid4()))
@@ -97,7 +102,8 @@ def _empty(name: str) -> bytes:
     calendar = Calendar()
     calendar.add("version", "2.0")
     calendar.add("prodid", "-//plait//assistant//EN")
-    calendar.add("x-wr-calname", name)
+    if name:
+        calendar.add("x-wr-calname", name)
     return bytes(calendar.to_ical())
 
 

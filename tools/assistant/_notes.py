@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from plait.errors import AmbiguousError, ToolCallError
 from plait.tools.assistant._home import Home, name_key, safe_name
@@ -25,6 +26,22 @@ class Note:
 
     def __str__(self) -> str:
         return f"{self.folder}/{self.name}" if self.folder else self.name
+
+
+class NoteStore(Protocol):
+    """Keeps notes. Its methods block, and raise ``ToolCallError`` with a sentence for the user."""
+
+    def create(self, name: str, content: str = "", folder: str = "") -> str:
+        """Make a new note and return a sentence that says so."""
+        ...
+
+    def open(self, name: str, folder: str = "") -> str:
+        """The text of a note."""
+        ...
+
+    def append(self, name: str, content: str, folder: str = "") -> str:
+        """Add a paragraph to the end of a note and return a sentence that says so."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,16 @@ def local_zone() -> tzinfo:
         return tzlocal()
 
 
+def utc_now() -> datetime:
+    """The time now, aware."""
+    return datetime.now(UTC)
+
+
+def local_now() -> datetime:
+    """The time now in the zone of this machine, aware."""
+    return utc_now().astimezone(local_zone())
+
+
 def in_zone(time: datetime, tz: tzinfo) -> datetime:
     """The time as a calendar in ``tz`` keeps it: a naive one is taken to be in ``tz`` already.
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from plait.errors import ToolCallError
-from plait.tools.assistant import Calendars, Home, Reminders
+from plait.tools.assistant import CalendarFiles, Calendars, Home, Reminders
 from plait.tools.assistant._ics import one_line, plain
 
 Put = Callable[[str, str | bytes], Path]
@@ -29,12 +29,12 @@ FOREIGN = (
 
 @pytest.fixture
 def calendars(home: Home, berlin: ZoneInfo, noon: Callable[[], datetime]) -> Calendars:
-    return Calendars(home, berlin, noon)
+    return Calendars(CalendarFiles(home, berlin, noon), berlin)
 
 
 @pytest.fixture
 def reminders(home: Home, berlin: ZoneInfo, noon: Callable[[], datetime]) -> Reminders:
-    return Reminders(home, berlin, noon)
+    return Reminders(CalendarFiles(home, berlin, noon), berlin)
 
 
 def read(path: Path) -> Any:
@@ -183,7 +183,7 @@ def test_times_are_kept_in_the_zone(
 
 @pytest.mark.parametrize("tz", [UTC, ZoneInfo("UTC"), timezone(timedelta(hours=2))])
 def test_a_zone_without_a_name_is_written_in_utc(home: Home, tz: timezone) -> None:
-    status = Calendars(home, tz).create_event("A", NINE)
+    status = Calendars(CalendarFiles(home, tz), tz).create_event("A", NINE)
     raw = (home.calendars / "Calendar.ics").read_bytes()
     hour = 9 - int(NINE.replace(tzinfo=tz).utcoffset() / timedelta(hours=1))  # type: ignore[operator]
     assert b"DTSTART:20261124T%02d0000Z" % hour in raw

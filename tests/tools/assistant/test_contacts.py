@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plait.errors import MissingExtraError, ToolCallError
-from plait.tools.assistant import Contacts, Home
+from plait.tools.assistant import ContactFiles, Contacts, Home
 
 Put = Callable[[str, str | bytes], Path]
 
@@ -45,7 +45,7 @@ def contacts(home: Home, put: Put) -> Contacts:
             version="4.0",
         ),
     )
-    return Contacts(home)
+    return Contacts(ContactFiles(home))
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_several_matches_are_listed(contacts: Contacts) -> None:
 def test_namesakes_are_told_apart_by_a_detail(home: Home, put: Put) -> None:
     put("contacts/a.vcf", card("Li Wei", "EMAIL:li@example.com") + card("Li Wei", "TEL:555-0110"))
     with pytest.raises(ToolCallError, match=r"Li Wei \(li@example.com\), Li Wei \(555-0110\)"):
-        Contacts(home).find("Li Wei")
+        Contacts(ContactFiles(home)).find("Li Wei")
 
 
 def test_the_same_card_in_two_files_is_one_contact(home: Home, put: Put) -> None:
     put("contacts/a.vcf", card("Li Wei", "TEL:555-0110"))
     put("contacts/b.vcf", card("Li Wei", "TEL:555-0110"))
-    assert Contacts(home).phone("Li Wei") == "555-0110"
+    assert Contacts(ContactFiles(home)).phone("Li Wei") == "555-0110"
 
 
 def test_nobody_gives_the_nearest_names(contacts: Contacts) -> None:
@@ -90,7 +90,7 @@ def test_nobody_gives_the_nearest_names(contacts: Contacts) -> None:
 
 def test_a_home_without_contacts_says_so(home: Home) -> None:
     with pytest.raises(ToolCallError, match="there are no contacts yet"):
-        Contacts(home).find("Sid")
+        Contacts(ContactFiles(home)).find("Sid")
 
 
 def test_the_preferred_address_comes_first_and_then_home_and_mobile(contacts: Contacts) -> None:
@@ -113,7 +113,7 @@ def test_a_broken_card_is_skipped_and_named_and_its_neighbours_are_kept(home: Ho
     latin = card("Jürgen").encode("latin-1")
     nameless = card("").encode()
     put("contacts/a.vcf", broken.encode() + latin + nameless + card("Dee", "TEL:555-0111").encode())
-    book = Contacts(home).read()
+    book = ContactFiles(home).read()
     assert [c.name for c in book.contacts] == ["Ann", "Dee"]
     assert [w.partition(" was skipped: ")[0] for w in book.warnings] == [
         "card 2 (Bo) of contacts/a.vcf",
@@ -124,13 +124,13 @@ def test_a_broken_card_is_skipped_and_named_and_its_neighbours_are_kept(home: Ho
     with pytest.raises(
         ToolCallError, match=r"No contact matches 'Cut off'.*card 3 \(Cut off\).*no END:VCARD"
     ):
-        Contacts(home).find("Cut off")
+        Contacts(ContactFiles(home)).find("Cut off")
 
 
 def test_escapes_commas_byte_order_marks_and_old_newlines_are_read(home: Home, put: Put) -> None:
     text = card("Rao, Dr. Anil\\, MD", "NICKNAME:Nilu").replace("\r\n", "\n")
     put("contacts/a.vcf", b"\xef\xbb\xbf" + text.encode())
-    assert Contacts(home).find("nilu").name == "Rao, Dr. Anil, MD"
+    assert Contacts(ContactFiles(home)).find("nilu").name == "Rao, Dr. Anil, MD"
 
 
 def test_a_name_is_made_of_its_parts_where_the_full_one_is_missing(home: Home, put: Put) -> None:
@@ -138,19 +138,19 @@ def test_a_name_is_made_of_its_parts_where_the_full_one_is_missing(home: Home, p
         "contacts/a.vcf",
         "BEGIN:VCARD\nVERSION:2.1\nN;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:M=C3=BCller;Eva\nTEL;CELL:555-0112\nEND:VCARD\n",
     )
-    assert Contacts(home).find("Eva").name == "Eva Müller"
-    assert Contacts(home).phone("Muller") == "555-0112"
+    assert Contacts(ContactFiles(home)).find("Eva").name == "Eva Müller"
+    assert Contacts(ContactFiles(home)).phone("Muller") == "555-0112"
 
 
 def test_a_damaged_photo_does_not_cost_the_card(home: Home, put: Put) -> None:
     put("contacts/a.vcf", card("Eve", "PHOTO;ENCODING=b;TYPE=JPEG:!!!not base64", "TEL:555-0113"))
-    assert Contacts(home).phone("Eve") == "555-0113"
+    assert Contacts(ContactFiles(home)).phone("Eve") == "555-0113"
 
 
 def test_a_file_that_cannot_be_read_is_skipped_and_named(home: Home, put: Put) -> None:
     put("contacts/a.vcf", card("Dee", "TEL:555-0111"))
     (home.contacts / "folder.vcf").mkdir()
-    book = Contacts(home).read()
+    book = ContactFiles(home).read()
     assert [c.name for c in book.contacts] == ["Dee"]
     assert [w.partition(" was skipped: ")[0] for w in book.warnings] == ["contacts/folder.vcf"]
 
@@ -169,7 +169,7 @@ def test_no_bytes_in_a_card_hide_the_next_card(home: Home, junk: bytes) -> None:
     (home.contacts / "a.vcf").write_bytes(before + card("Dee", "TEL:555-0111").encode())
     logging.disable()
     try:
-        book = Contacts(home).read()
+        book = ContactFiles(home).read()
     finally:
         logging.disable(logging.NOTSET)
     assert "Dee" in [c.name for c in book.contacts]

@@ -8,7 +8,7 @@ import pytest
 from icalendar import Calendar
 
 from plait.errors import ToolCallError
-from plait.tools.assistant import Contacts, Files, Home, Notes, pdf_text
+from plait.tools.assistant import ContactFiles, Contacts, Files, Home, MaildirStore, Notes, Received, pdf_text
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def sample() -> Home:
 
 
 def test_all_its_cards_can_be_read_and_their_addresses_are_fictional(sample: Home) -> None:
-    book = Contacts(sample).read()
+    book = ContactFiles(sample).read()
     assert len(book.contacts) == 8
     assert not book.warnings
     assert all("555-01" in phone for c in book.contacts for phone in c.phones)
@@ -25,10 +25,10 @@ def test_all_its_cards_can_be_read_and_their_addresses_are_fictional(sample: Hom
 
 
 def test_one_first_name_is_shared(sample: Home) -> None:
-    assert Contacts(sample).email("Sid") == "sid@example.com"
-    assert Contacts(sample).find("渡辺").name == "Kenji Watanabe"
+    assert Contacts(ContactFiles(sample)).email("Sid") == "sid@example.com"
+    assert Contacts(ContactFiles(sample)).find("渡辺").name == "Kenji Watanabe"
     with pytest.raises(ToolCallError, match="Maya Okafor, Maya Lindqvist; say which"):
-        Contacts(sample).phone("Maya")
+        Contacts(ContactFiles(sample)).phone("Maya")
 
 
 @pytest.mark.parametrize(("folder", "kind", "n"), [("calendars", "VEVENT", 6), ("reminders", "VTODO", 5)])
@@ -47,3 +47,9 @@ def test_its_documents_have_text(sample: Home, name: str, fact: str) -> None:
 
 def test_its_notes_are_found(sample: Home) -> None:
     assert Notes(sample).open("groceries") == "- oat milk\n- rice\n- coriander\n- coffee beans\n"
+
+
+def test_its_newest_email_is_a_question(sample: Home) -> None:
+    newest = Received.parse(MaildirStore(sample).newest())
+    assert newest.subject == "Papers for the board"
+    assert Contacts(ContactFiles(sample)).find(newest.answer_to[0].spec).name == "Maya Lindqvist"

@@ -1,0 +1,68 @@
+"""The tools that write email."""
+
+from __future__ import annotations
+
+from plait.tools import Tool
+from plait.tools.assistant._mail import Mail
+
+MAIL_TIMEOUT_S = 600.0  # a model may write the text, and large attachments take their time
+
+
+def mail_tools(mail: Mail) -> list[Tool]:
+    """``compose_new_email``, ``reply_to_email`` and ``forward_email``."""
+
+    async def compose_new_email(
+        recipients: list[str],
+        cc: list[str] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
+        subject: str = "",
+        context: str = "",
+        attachments: list[str] = [],  # noqa: B006
+    ) -> str:
+        """Write and send a new email.
+
+        Args:
+            recipients: email addresses
+            cc: email addresses of those who get a copy
+            subject: the subject line
+            context: what the email says
+            attachments: paths of files to attach, which open_and_get_file_path gives
+        """
+        return await mail.compose(recipients, cc, subject, context, attachments)
+
+    async def reply_to_email(
+        cc: list[str] = [],  # noqa: B006
+        context: str = "",
+        attachments: list[str] = [],  # noqa: B006
+    ) -> str:
+        """Reply to the email that is selected, or else to the newest one.
+
+        Args:
+            cc: email addresses of those who get a copy
+            context: what the reply says
+            attachments: paths of files to attach, which open_and_get_file_path gives
+        """
+        return await mail.reply(cc, context, attachments)
+
+    async def forward_email(
+        recipients: list[str],
+        cc: list[str] = [],  # noqa: B006
+        context: str = "",
+        attachments: list[str] = [],  # noqa: B006
+    ) -> str:
+        """Forward the email that is selected, or else the newest one.
+
+        Args:
+            recipients: email addresses
+            cc: email addresses of those who get a copy
+            context: what is said above the forwarded email
+            attachments: paths of files to attach, which open_and_get_file_path gives
+        """
+        return await mail.forward(recipients, cc, context, attachments)
+
+    # They may only leave drafts; whether they send is the user's setting, and not known here.
+    return [
+        Tool.from_function(
+            function, read_only=False, destructive=False, open_world=True, timeout_s=MAIL_TIMEOUT_S
+        )
+        for function in (compose_new_email, reply_to_email, forward_email)
+    ]
