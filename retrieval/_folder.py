@@ -14,16 +14,17 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from plait.errors import ConfigurationError, MissingExtraError, ToolIndexError
+from plait.errors import ConfigurationError, ToolIndexError
 from plait.retrieval._bm25 import BM25
 from plait.retrieval._entries import Entries, ToolEntry
 from plait.retrieval._manifest import MANIFEST, Manifest, check_ours, damaged, our_files, read_manifest
-from plait.retrieval._nearest import HNSW, has_faiss
+from plait.retrieval._nearest import HNSW, Graph, GraphError, has_faiss, restored
 from plait.retrieval._parts import IndexParts, centroids_of
 from plait.retrieval._tool2vec import Tool2Vec
 from plait.retrieval._types import Encoder, Usage, Vectors
@@ -165,65 +166,87 @@ def _contents(index: Tool2Vec) -> dict[str, tuple[str, bytes]]:
     }
     for name, graph in (("text_graph", parts.text_graph), ("centroid_graph", parts.centroid_graph)):
         if graph is not None:
-            found[name] = ("npz", _arrays({"graph": graph.dump(), "rows": graph.rows}))
+            with suppress(GraphError):  # without it, all vectors are compared
+                found[name] = ("npz", _arrays({"graph": graph.graph.dump(), "rows": graph.rows}))
     return found
 
 
 def _load(path: Path, manifest: Manifest, encoder: Encoder | None) -> Tool2Vec:
-    def content(part: str) -> bytes:
-        try:
-            name = manifest.files[part]
-            data = (path / name).read_bytes()
-        except KeyError as error:
-            raise damaged(path, f"{MANIFEST} names no {part}") from error
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise damaged(path, f"{name} cannot be read: {error.strerror or error}") from error
-        if hashlib.sha256(data).hexdigest()[:16] not in name:
-            raise damaged(path, f"{name} has other bytes than were written")
-        return data
-
     try:
         entries = Entries(
-            tuple(ToolEntry(*fields) for fields in _read_lines(content("tools"))),
-            tuple(Usage(u["query"], tuple(u["tools"])) for u in _read_lines(content("usages"))),
+            tuple(ToolEntry(*fields) for fields in _read_lines(_read(path, manifest, "tools"))),
+            tuple(Usage(u["query"], tuple(u["tools"])) for u in _read_lines(_read(path, manifest, "usages"))),
         )
-        vectors: Vectors = np.load(io.BytesIO(content("vectors")), allow_pickle=False)
+        vectors: Vectors = _read_array(_read(path, manifest, "vectors"))
         if vectors.shape != (len(entries.texts), manifest.dimension) or vectors.dtype != np.float32:
             raise ValueError("vectors and texts do not go together")
-        with np.load(io.BytesIO(content("words")), allow_pickle=False) as words:
-            vocabulary = words["vocabulary"].tobytes().decode()
-            bm25 = BM25(
-                tuple(vocabulary.split("\n")) if vocabulary else (),
-                words["starts"],
-                words["terms"],
-                words["counts"],
-            )
+        bm25 = _read_words(_read(path, manifest, "words"))
         if bm25.n_documents != len(entries.tools):
             raise ValueError("words and tools do not go together")
-        parts = IndexParts(vectors, bm25, *_load_graphs(manifest, content, entries, vectors))
+        parts = IndexParts(
+            vectors,
+            bm25,
+            _graph(path, manifest, "text_graph", len(vectors), lambda: vectors),
+            _graph(
+                path, manifest, "centroid_graph", len(entries.tools), lambda: centroids_of(entries, vectors)
+            ),
+        )
     except _BROKEN as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
     return Tool2Vec(entries, parts, encoder_fingerprint=manifest.encoder, encoder=encoder)
 
 
-def _load_graphs(
-    manifest: Manifest, content: Callable[[str], bytes], entries: Entries, vectors: Vectors
-) -> tuple[HNSW | None, HNSW | None]:
-    """The graphs, where there are some and FAISS can read them."""
+def _read(path: Path, manifest: Manifest, part: str) -> bytes:
+    """The content of a part's file, as it was written.
 
-    def load(name: str, of: Callable[[], Vectors]) -> HNSW | None:
-        if name not in manifest.files or not has_faiss():
-            return None
-        with np.load(io.BytesIO(content(name)), allow_pickle=False) as arrays:
-            return HNSW.restore(arrays["graph"], arrays["rows"], of())
-
+    Raises:
+        FileNotFoundError: it is not there.
+        ToolIndexError: it is damaged.
+    """
     try:
-        text_graph = load("text_graph", lambda: vectors)
-        return text_graph, load("centroid_graph", lambda: centroids_of(entries, vectors))
-    except MissingExtraError:  # installed, and still it cannot be imported: all vectors are compared
-        return None, None
+        name = manifest.files[part]
+        data = (path / name).read_bytes()
+    except KeyError as error:
+        raise damaged(path, f"{MANIFEST} names no {part}") from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise damaged(path, f"{name} cannot be read: {error.strerror or error}") from error
+    if hashlib.sha256(data).hexdigest()[:16] not in name:
+        raise damaged(path, f"{name} has other bytes than were written")
+    return data
+
+
+def _read_words(data: bytes) -> BM25:
+    with np.load(io.BytesIO(data), allow_pickle=False) as words:
+        vocabulary = words["vocabulary"].tobytes().decode()
+        return BM25(
+            tuple(vocabulary.split("\n")) if vocabulary else (),
+            words["starts"],
+            words["terms"],
+            words["counts"],
+        )
+
+
+def _graph(
+    path: Path, manifest: Manifest, part: str, n_rows: int, vectors: Callable[[], Vectors]
+) -> HNSW | None:
+    """The graph that the index has, if FAISS can read it; only its rows are read before it is needed."""
+    if part not in manifest.files or not has_faiss():
+        return None
+
+    def load() -> Any:
+        try:
+            with np.load(io.BytesIO(_read(path, manifest, part)), allow_pickle=False) as arrays:
+                return restored(arrays["graph"])
+        except (*_BROKEN, ToolIndexError) as error:
+            raise ValueError(str(error)) from error
+
+    with np.load(path / manifest.files[part], allow_pickle=False) as arrays:
+        rows = arrays["rows"]
+    if rows.max(initial=-1) >= n_rows:
+        raise ValueError("graph and vectors do not go together")
+    return HNSW(Graph(load, len(rows)), rows, n_rows, cache(vectors))
 
 
 def _lines(values: Any) -> bytes:
@@ -239,6 +262,17 @@ def _array(values: Any) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, values, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _read_array(data: bytes) -> Any:
+    """The array in the bytes of a ``.npy`` file, as a view of these."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("an array of another version of the format")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    if is_fortran or dtype.hasobject:
+        raise ValueError("an array of another layout")
+    return np.frombuffer(data, dtype, offset=file.tell()).reshape(shape)
 
 
 def _arrays(values: Mapping[str, Any]) -> bytes:

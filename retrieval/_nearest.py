@@ -6,7 +6,10 @@ HNSW is arXiv 1603.09320. Where it begins to pay was measured with ``benchmarks/
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,15 +19,17 @@ from plait.errors import MissingExtraError
 from plait.retrieval._bm25 import best
 from plait.retrieval._types import Vectors
 
-FAISS_ABOVE = 4_000
+FAISS_ABOVE = 8_000
 """Vectors above which FAISS compares all of them faster than numpy."""
-HNSW_ABOVE = 20_000
+HNSW_ABOVE = 8_000
 """Vectors above which a graph is so much faster than comparing all that it is worth building."""
 
-_NEIGHBOURS = 16  # of a vector, in each layer of the graph
+_NEIGHBOURS = 32  # of a vector, in each layer of the graph
 _BUILD_BREADTH = 80
 _SEARCH_BREADTH = 128
 _MAX_CHANGED = 0.2  # of the vectors, before a graph is built anew
+
+_log = logging.getLogger("plait.retrieval")
 
 Rows = NDArray[np.intp]
 
@@ -75,88 +80,145 @@ class FaissFlat:
         return rows[0].astype(np.intp), products[0]
 
 
-class HNSW:
-    """A graph of neighbours over the rows that there were when it was built.
-
-    Rows that came later are compared one by one, and rows that have gone are passed over, so that a matrix
-    may change without its graph being built anew.
+class Graph:
+    """FAISS's graph of neighbours, which may lie in a file until it is first needed.
 
     Args:
-        graph: FAISS's index.
-        rows: for each vector of the graph its row today, or -1.
-        vectors: today's matrix.
+        load: gives FAISS's index.
+        n_vectors: how many vectors it is of.
     """
 
-    def __init__(self, graph: Any, rows: NDArray[np.int64], vectors: Vectors) -> None:
-        self._graph, self.rows, self._vectors = graph, rows, vectors
-        in_graph = np.zeros(len(vectors), bool)
-        in_graph[rows[rows >= 0]] = True
-        self._others = np.flatnonzero(~in_graph)
-        self._n_gone = int((rows < 0).sum())
+    def __init__(self, load: Callable[[], Any], n_vectors: int) -> None:
+        self._load = load
+        self.n_vectors = n_vectors
+        self._lock = threading.Lock()
+        self._index: Any = None
 
     @classmethod
-    def build(cls, vectors: Vectors) -> HNSW:
-        """The graph of ``vectors``; takes about a second for a thousand.
+    def build(cls, vectors: Vectors) -> Graph:
+        """The graph of ``vectors``; takes some seconds for ten thousand, minutes for a hundred thousand.
 
         Raises:
             MissingExtraError: FAISS is not installed.
         """
         faiss = _faiss()
-        graph = faiss.IndexHNSWFlat(vectors.shape[1], _NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-        graph.hnsw.efConstruction = _BUILD_BREADTH
-        graph.add(vectors)
-        return cls(graph, np.arange(len(vectors)), vectors)
+        index = faiss.IndexHNSWFlat(vectors.shape[1], _NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = _BUILD_BREADTH
+        index.add(vectors)
+        graph = cls(lambda: index, len(vectors))
+        graph.open()
+        return graph
 
-    @classmethod
-    def restore(cls, data: NDArray[np.uint8], rows: NDArray[np.int64], vectors: Vectors) -> HNSW:
-        """The graph that :meth:`dump` gave.
+    def open(self) -> Any:
+        """FAISS's index.
 
         Raises:
-            MissingExtraError: FAISS is not installed.
-            ValueError: the data are of something else.
+            GraphError: it cannot be had any more.
         """
-        try:
-            graph = _faiss().deserialize_index(data)
-        except RuntimeError as error:
-            raise ValueError(str(error)) from error
-        if not hasattr(graph, "hnsw") or graph.ntotal != len(rows) or graph.d != vectors.shape[1]:
-            raise ValueError("the graph is one of other vectors")
-        return cls(graph, rows, vectors)
+        with self._lock:
+            if self._index is None:
+                try:
+                    index = self._load()
+                except (OSError, ValueError, RuntimeError, MissingExtraError) as error:
+                    raise GraphError(str(error)) from error
+                if not hasattr(index, "hnsw") or index.ntotal != self.n_vectors:
+                    raise GraphError("it is one of other vectors")
+                self._index = index
+            return self._index
 
     def dump(self) -> NDArray[np.uint8]:
-        """The graph as bytes, without ``rows``."""
-        data: NDArray[np.uint8] = _faiss().serialize_index(self._graph)
+        """The graph as bytes; see :func:`restored`.
+
+        Raises:
+            GraphError: it cannot be had any more.
+        """
+        data: NDArray[np.uint8] = _faiss().serialize_index(self.open())
         return data
+
+
+class GraphError(Exception):
+    """A graph cannot be had. Whoever needs it compares all vectors, or builds another."""
+
+
+def restored(data: NDArray[np.uint8]) -> Any:
+    """FAISS's index from what :meth:`Graph.dump` gave."""
+    return _faiss().deserialize_index(data)
+
+
+class HNSW:
+    """A search in a graph of the rows that there were when it was built.
+
+    Rows that came later are compared one by one, and rows that have gone are passed over, so that a matrix
+    may change without its graph being built anew.
+
+    Args:
+        graph: the graph.
+        rows: for each vector of the graph its row today, or -1.
+        n_rows: how many rows there are today.
+        vectors: gives today's matrix.
+    """
+
+    def __init__(
+        self, graph: Graph, rows: NDArray[np.int64], n_rows: int, vectors: Callable[[], Vectors]
+    ) -> None:
+        self.graph, self.rows, self._n_rows, self._vectors = graph, rows, n_rows, vectors
+        in_graph = np.zeros(n_rows, bool)
+        in_graph[rows[rows >= 0]] = True
+        self._others = np.flatnonzero(~in_graph)
+
+    @classmethod
+    def build(cls, vectors: Vectors) -> HNSW:
+        """A search in a new graph of ``vectors``; see :meth:`Graph.build`."""
+        return cls(Graph.build(vectors), np.arange(len(vectors)), len(vectors), lambda: vectors)
 
     @property
     def is_outdated(self) -> bool:
-        """Whether so much has changed that it should be built anew."""
-        return len(self._others) + self._n_gone > _MAX_CHANGED * max(len(self._vectors), 1)
+        """Whether so much has changed that the graph should be built anew."""
+        n_gone = int((self.rows < 0).sum())
+        return len(self._others) + n_gone > _MAX_CHANGED * max(self._n_rows, 1)
 
     def moved(self, new_rows: NDArray[np.int64], vectors: Vectors) -> HNSW:
-        """The graph for a new matrix; ``new_rows`` has the place there of each row of the old one, or -1."""
+        """The search in a new matrix; ``new_rows`` has the place there of each row of the old one, or -1."""
         rows = np.where(self.rows >= 0, new_rows[np.maximum(self.rows, 0)], -1)
-        return HNSW(self._graph, rows, vectors)
+        return HNSW(self.graph, rows, len(vectors), lambda: vectors)
 
     def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
-        """Rows and inner products of about the ``k`` nearest, the nearest first."""
-        n_wanted = min(k, self._graph.ntotal)
+        """Rows and inner products of about the ``k`` nearest, the nearest first.
+
+        Raises:
+            GraphError: the graph cannot be had any more.
+        """
+        n_graph = self.graph.n_vectors
+        n_wanted = min(k, n_graph)
         while True:
             rows, products = self._search_graph(vector, n_wanted)
-            if len(rows) >= k or n_wanted == self._graph.ntotal:
+            if len(rows) >= k or n_wanted == n_graph:
                 break
-            n_wanted = min(2 * n_wanted, self._graph.ntotal)
+            n_wanted = min(2 * n_wanted, n_graph)
         if len(self._others):
             rows = np.concatenate([rows, self._others])
-            products = np.concatenate([products, self._vectors[self._others] @ vector])
+            products = np.concatenate([products, self._vectors()[self._others] @ vector])
         return best(products.astype(np.float32), k, rows.astype(np.intp))
 
     def _search_graph(self, vector: Vectors, n_wanted: int) -> tuple[NDArray[np.int64], Vectors]:
         """Those of about the ``n_wanted`` nearest in the graph that are still there."""
+        index = self.graph.open()
         breadth = _faiss().SearchParametersHNSW(efSearch=max(_SEARCH_BREADTH, n_wanted))
-        products, found = self._graph.search(vector[None], n_wanted, params=breadth)
+        products, found = index.search(vector[None], n_wanted, params=breadth)
         rows = np.where(found[0] >= 0, self.rows[found[0]], -1)
         return rows[rows >= 0], products[0][rows >= 0]
+
+
+def by_graph_or_all(graph: HNSW | None, vectors: Callable[[], Vectors]) -> Nearest:
+    """The search in the graph if there is one that can be had, and an exact one otherwise."""
+    if graph is not None:
+        try:
+            graph.graph.open()
+        except GraphError as error:
+            _log.warning("a graph of neighbours cannot be used (%s); all vectors are compared", error)
+        else:
+            return graph
+    return compare_all(vectors())
 
 
 def prepare(
@@ -168,7 +230,9 @@ def prepare(
     if old is not None:
         moved = old.moved(np.asarray(new_rows, np.int64), vectors)
         if not moved.is_outdated:
-            return moved
+            with suppress(GraphError):
+                moved.graph.open()  # its file will go when the index is saved
+                return moved
     return HNSW.build(vectors)
 
 

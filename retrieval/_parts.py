@@ -84,12 +84,16 @@ def encode(encoder: Encoder, texts: Sequence[str]) -> Vectors:
 
 def centroids_of(entries: Entries, vectors: Vectors) -> Vectors:
     """For each tool the normalized mean of the vectors of its text and of its usages."""
-    texts, tools = entries.points
-    if not len(tools):
-        return vectors[:0]
+    n_tools = len(entries.tools)
+    texts, tools = (column[n_tools:] for column in entries.points)
     order = np.argsort(tools, kind="stable")
-    starts = np.searchsorted(tools[order], np.arange(len(entries.tools)))
-    return normalized(np.add.reduceat(vectors[texts[order]], starts, axis=0))
+    texts, tools = texts[order], tools[order]
+    places = np.arange(len(tools)) - np.searchsorted(tools, tools)  # of a usage among those of its tool
+    sums = vectors[:n_tools].copy()
+    for place in range(int(places.max(initial=-1)) + 1):
+        now = places == place  # at most one usage of each tool, so that none is lost in the sum
+        sums[tools[now]] += vectors[texts[now]]
+    return normalized(sums)
 
 
 def _vectors(

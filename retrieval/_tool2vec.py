@@ -13,7 +13,7 @@ from plait.errors import ConfigurationError, ToolIndexError, UnknownToolError
 from plait.retrieval._encoders import load_encoder
 from plait.retrieval._entries import Entries, ToolEntry, check_known
 from plait.retrieval._fusion import fuse
-from plait.retrieval._nearest import Nearest, compare_all
+from plait.retrieval._nearest import Nearest, by_graph_or_all, compare_all
 from plait.retrieval._parts import EncodingProgress, IndexParts, centroids_of, encode, updated
 from plait.retrieval._text import tool_text
 from plait.retrieval._types import Encoder, ScoredTool, Usage, Vectors
@@ -216,11 +216,11 @@ class Tool2Vec:
 
     @cached_property
     def _nearest_centroids(self) -> Nearest:
-        return self.parts.centroid_graph or compare_all(self.centroids)
+        return by_graph_or_all(self.parts.centroid_graph, lambda: self.centroids)
 
     @cached_property
     def _nearest_texts(self) -> Nearest:
-        return self.parts.text_graph or compare_all(self.parts.vectors)
+        return by_graph_or_all(self.parts.text_graph, lambda: self.parts.vectors)
 
     @cached_property
     def _nearest_descriptions(self) -> Nearest:

@@ -159,8 +159,24 @@ def test_graphs_are_saved_and_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(folder_module, "has_faiss", lambda: False)
     assert load_index(tmp_path, ENCODER).parts.text_graph is None
     monkeypatch.setattr(folder_module, "has_faiss", lambda: True)
+    expected = index.search("thing 7", 1)
     monkeypatch.setitem(sys.modules, "faiss", None)
-    assert load_index(tmp_path, ENCODER).parts.text_graph is None
+    assert load_index(tmp_path, ENCODER).search("thing 7", 1) == expected
+
+
+def test_a_graph_whose_file_goes_before_it_is_needed_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "HNSW_ABOVE", 20)
+    index = Tool2Vec.fit([make_tool(f"tool_{i}", f"Does thing {i}.") for i in range(50)], (), ENCODER)
+    save_index(index, tmp_path / "a")
+    loaded = load_index(tmp_path / "a", ENCODER)
+    flip(part(tmp_path / "a", "text_graph"))
+    part(tmp_path / "a", "centroid_graph").unlink()
+    assert loaded.search("thing 7", 1) == index.search("thing 7", 1)
+    save_index(loaded, tmp_path / "b")
+    assert not list((tmp_path / "b").glob("*graph*"))
+    assert load_index(tmp_path / "b", ENCODER).search("thing 7", 1) == index.search("thing 7", 1)
 
 
 # Damage

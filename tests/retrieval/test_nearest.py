@@ -11,7 +11,18 @@ import pytest
 from plait.errors import MissingExtraError
 from plait.retrieval import Vectors
 from plait.retrieval import _nearest as nearest
-from plait.retrieval._nearest import HNSW, FaissFlat, Nearest, NumpyFlat, compare_all, prepare
+from plait.retrieval._nearest import (
+    HNSW,
+    FaissFlat,
+    Graph,
+    GraphError,
+    Nearest,
+    NumpyFlat,
+    by_graph_or_all,
+    compare_all,
+    prepare,
+    restored,
+)
 
 WAYS: dict[str, Callable[[Vectors], Nearest]] = {
     "numpy": NumpyFlat,
@@ -60,18 +71,40 @@ def test_rows_that_have_gone_are_not_found() -> None:
 
 def test_a_graph_is_the_same_after_being_dumped_and_restored() -> None:
     vectors, (query,) = vectors_of(100), vectors_of(1, seed=4)
-    graph = HNSW.build(vectors)
-    again = HNSW.restore(graph.dump(), graph.rows, vectors)
-    assert again.search(query, 7)[0].tolist() == graph.search(query, 7)[0].tolist()
+    search = HNSW.build(vectors)
+    data = search.graph.dump()
+    again = HNSW(Graph(lambda: restored(data), 100), search.rows, 100, lambda: vectors)
+    assert again.search(query, 7)[0].tolist() == search.search(query, 7)[0].tolist()
 
 
-def test_a_graph_of_something_else_is_refused() -> None:
+def test_where_a_graph_cannot_be_had_all_vectors_are_compared(caplog: pytest.LogCaptureFixture) -> None:
+    vectors, (query,) = vectors_of(50), vectors_of(1, seed=4)
+    data = Graph.build(vectors).dump()
+    for load, n_vectors in (
+        (lambda: restored(data), 49),
+        (lambda: restored(data[:20].copy()), 50),
+        (lambda: FaissFlat(vectors), 50),
+    ):
+        search = HNSW(Graph(load, n_vectors), np.arange(n_vectors), 50, lambda: vectors)
+        with pytest.raises(GraphError):
+            search.search(query, 3)
+        caplog.clear()
+        found = by_graph_or_all(search, lambda: vectors).search(query, 3)[0]
+        assert found.tolist() == np.argsort(-(vectors @ query))[:3].tolist()
+        assert "all vectors are compared" in caplog.text
+
+
+def test_a_graph_that_cannot_be_had_is_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "HNSW_ABOVE", 10)
     vectors = vectors_of(50)
-    data = HNSW.build(vectors).dump()
-    with pytest.raises(ValueError, match="other vectors"):
-        HNSW.restore(data, np.arange(49), vectors[:49])
-    with pytest.raises(ValueError, match=r"."):
-        HNSW.restore(data[:20].copy(), np.arange(50), vectors)
+
+    def gone() -> None:
+        raise FileNotFoundError
+
+    old = HNSW(Graph(gone, 50), np.arange(50), 50, lambda: vectors)
+    found = prepare(vectors, old, np.arange(50))
+    assert found is not None
+    assert found.search(vectors[7], 1)[0].tolist() == [7]
 
 
 def test_faiss_compares_many_and_numpy_few(monkeypatch: pytest.MonkeyPatch) -> None:
