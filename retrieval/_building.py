@@ -70,8 +70,7 @@ def build_index(
     notes: list[str] = []
     if not skip_unknown:
         check_known(usages, toolbox.names)
-    elif unknown := unknown_tools(usages, toolbox.names):
-        notes.append(f"usages name tools that are not there, which are left out: {_some(unknown)}")
+    notes += left_out(usages, toolbox.names)
     n_encoded = 0
 
     def count(n_done: int, n_texts: int) -> None:
@@ -90,6 +89,15 @@ def build_index(
         index = old.synced(toolbox, usages, skip_unknown=True, progress=count)
         write_index(index, path)
     return BuiltIndex(index, tuple(notes), n_encoded)
+
+
+def left_out(usages: Iterable[Usage], names: Iterable[str]) -> tuple[str, ...]:
+    """A note on the tools in ``usages`` that are not among ``names``, if there are any."""
+    unknown = unknown_tools(usages, names)
+    if not unknown:
+        return ()
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    return (f"usages name tools that are not there, which are left out: {', '.join(unknown[:5])}{more}",)
 
 
 def read_usages(path: str | os.PathLike[str]) -> list[Usage]:
@@ -165,8 +173,3 @@ def _salvage(path: Path, notes: list[str]) -> tuple[Usage, ...]:
             f"the file is kept as {path / _KEPT}"
         )
     return found
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

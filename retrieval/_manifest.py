@@ -65,7 +65,7 @@ def check_ours(path: Path) -> None:
     """
     try:
         found: Any = json.loads((path / MANIFEST).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError, RecursionError):
         is_ours = any(our_files(path))
