@@ -77,8 +77,8 @@ def build_command(
 
         began = time.perf_counter()
         toolbox, known = _toolbox(tools), _usages(usages)
-        model = _encoder(encoder, output)
-        with _encoding(output) as progress:
+        model = open_encoder(encoder, output)
+        with encoding_progress(output) as progress:
             built = build_index(
                 folder, toolbox, known, model, skip_unknown=True, fresh=fresh, progress=progress
             )
@@ -107,9 +107,9 @@ def add_command(
         began = time.perf_counter()
         toolbox: Any = _toolbox(tools) if tools is not None else ()
         known = _usages(usages)
-        model = _encoder(encoder, output)
+        model = open_encoder(encoder, output)
         encoded = [0]
-        with _encoding(output) as progress:
+        with encoding_progress(output) as progress:
 
             def report(n_done: int, n_texts: int) -> None:
                 encoded[0] = n_done
@@ -163,7 +163,7 @@ def search_command(
 
         index = load_index(folder)
         if by != RankingName.BM25 and len(index):
-            index = index.with_encoder(_encoder(encoder, output))
+            index = index.with_encoder(open_encoder(encoder, output))
         found = index.search(query, top, by.value)
         if output.as_json:
             tools = [{"name": tool.name, "score": tool.score} for tool in found]
@@ -231,7 +231,12 @@ def _usages(paths: list[Path] | None) -> list[Usage]:
     return [usage for path in paths or () for usage in read_usages(path)]
 
 
-def _encoder(name: str, output: Output) -> Encoder:
+def open_encoder(name: str, output: Output) -> Encoder:
+    """The encoder of ``--encoder``; one of the catalog that is not there yet is downloaded.
+
+    Raises:
+        PlaitError: it cannot be had, and why.
+    """
     from plait.retrieval import SentenceTransformerEncoder, load_encoder
 
     if name.startswith(_SENTENCE_TRANSFORMERS):
@@ -244,7 +249,7 @@ def _encoder(name: str, output: Output) -> Encoder:
 
 
 @contextmanager
-def _encoding(output: Output) -> Iterator[Callable[[int, int], None]]:
+def encoding_progress(output: Output) -> Iterator[Callable[[int, int], None]]:
     """What shows how many texts are encoded."""
     from rich.progress import Progress
 

@@ -1,7 +1,8 @@
 """How fast tools are found among 1,000, 10,000 and 100,000, with synthetic vectors and words.
 
-    python benchmarks/retrieval_speed.py            about half a minute; graphs up to 20,000 vectors
-    python benchmarks/retrieval_speed.py --graphs   graphs of all sizes too, which takes some minutes to build
+    python benchmarks/retrieval_speed.py                       two minutes; graphs up to 20,000 vectors
+    python benchmarks/retrieval_speed.py --tools 100000        an index of that size with graphs; four minutes
+    python benchmarks/retrieval_speed.py --vectors 100000      a graph of that size beside comparing all
 
 Vectors come in clusters, as those of texts do; queries are vectors with some noise. Milliseconds are medians.
 """
@@ -26,9 +27,9 @@ from plait.retrieval import RANKINGS, Tool2Vec, Usage, Vectors, load_encoder, lo
 from plait.retrieval import _nearest as nearest
 from plait.retrieval._entries import Entries, ToolEntry
 from plait.retrieval._nearest import HNSW, FaissFlat, Nearest, NumpyFlat
-from plait.retrieval._parts import updated
 
 SIZES = (1_000, 10_000, 100_000)
+STEPS = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 DIMENSION = 384
 DEPTH = 64
 N_QUERIES = 200
@@ -112,10 +113,8 @@ def whole_searches(n_tools: int, *, with_graph: bool) -> dict[str, float]:
     entries = entries_of(n_tools, rng)
     above = nearest.HNSW_ABOVE
     nearest.HNSW_ABOVE = above if with_graph else sys.maxsize
-    empty = Tool2Vec.fit((), (), Synthetic(4))
     began = time.perf_counter()
-    parts = updated(empty.entries, empty.parts, entries, lambda: Synthetic(4))
-    index = Tool2Vec(entries, parts, encoder_fingerprint="synthetic", encoder=Synthetic(4))
+    index = Tool2Vec.fit((), (), Synthetic(4)).with_entries(entries)
     found = {"build_s": time.perf_counter() - began}
     nearest.HNSW_ABOVE = above
     texts = [usage.query.rpartition(" ")[0] for usage in entries.usages[:N_QUERIES]]
@@ -150,15 +149,18 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
 
 
 def main(
-    graphs: Annotated[bool, typer.Option("--graphs", help="Build graphs of all sizes.")] = False,
+    tools: Annotated[list[int] | None, typer.Option(help="Only indexes of so many tools.")] = None,
+    vectors: Annotated[list[int] | None, typer.Option(help="Only searches of so many vectors.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure on this machine."""
-    limit = max(SIZES) if graphs else 20_000
-    steps = sorted({*SIZES, 2_000, 5_000, 20_000, 50_000})
+    chosen = bool(tools or vectors)
+    limit = sys.maxsize if chosen else 20_000  # of what has a graph, which takes long to build
+    n_vectors = vectors or ([] if chosen else STEPS)
+    n_tools = tools or ([] if chosen else SIZES)
     found = {
-        "vectors": {f"{n:,}": searches(n, with_graph=n <= limit) for n in steps},
-        "tools": {f"{n:,}": whole_searches(n, with_graph=n <= limit) for n in SIZES},
+        "vectors": {f"{n:,}": searches(n, with_graph=n <= limit) for n in n_vectors},
+        "tools": {f"{n:,}": whole_searches(n, with_graph=n <= limit) for n in n_tools},
         "encoding": {"ms": encoding()},
     }
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

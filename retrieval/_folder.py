@@ -167,7 +167,8 @@ def _contents(index: Tool2Vec) -> dict[str, tuple[str, bytes]]:
     for name, graph in (("text_graph", parts.text_graph), ("centroid_graph", parts.centroid_graph)):
         if graph is not None:
             with suppress(GraphError):  # without it, all vectors are compared
-                found[name] = ("npz", _arrays({"graph": graph.graph.dump(), "rows": graph.rows}))
+                found[name] = ("npy", _array(graph.graph.dump()))
+                found[f"{name}_rows"] = ("npy", _array(graph.rows))
     return found
 
 
@@ -237,13 +238,11 @@ def _graph(
 
     def load() -> Any:
         try:
-            with np.load(io.BytesIO(_read(path, manifest, part)), allow_pickle=False) as arrays:
-                return restored(arrays["graph"])
+            return restored(_read_array(_read(path, manifest, part)))
         except (*_BROKEN, ToolIndexError) as error:
             raise ValueError(str(error)) from error
 
-    with np.load(path / manifest.files[part], allow_pickle=False) as arrays:
-        rows = arrays["rows"]
+    rows = _read_array(_read(path, manifest, f"{part}_rows"))
     if rows.max(initial=-1) >= n_rows:
         raise ValueError("graph and vectors do not go together")
     return HNSW(Graph(load, len(rows)), rows, n_rows, cache(vectors))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,7 +76,8 @@ class FaissFlat:
 
     def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
         """Rows and inner products of the ``k`` nearest, the nearest first."""
-        products, rows = self._index.search(vector[None], min(k, self._index.ntotal))
+        with _one_thread():
+            products, rows = self._index.search(vector[None], min(k, self._index.ntotal))
         return rows[0].astype(np.intp), products[0]
 
 
@@ -204,7 +205,8 @@ class HNSW:
         """Those of about the ``n_wanted`` nearest in the graph that are still there."""
         index = self.graph.open()
         breadth = _faiss().SearchParametersHNSW(efSearch=max(_SEARCH_BREADTH, n_wanted))
-        products, found = index.search(vector[None], n_wanted, params=breadth)
+        with _one_thread():
+            products, found = index.search(vector[None], n_wanted, params=breadth)
         rows = np.where(found[0] >= 0, self.rows[found[0]], -1)
         return rows[rows >= 0], products[0][rows >= 0]
 
@@ -234,6 +236,21 @@ def prepare(
                 moved.graph.open()  # its file will go when the index is saved
                 return moved
     return HNSW.build(vectors)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """FAISS searches for one vector in one thread, and with more has the others wait for each other in vain.
+
+    The number is OpenMP's for the calling thread alone.
+    """
+    faiss = _faiss()
+    n_threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(n_threads)
 
 
 def _faiss() -> Any:

@@ -245,7 +245,7 @@ class Tool2Vec:
         if not skip_unknown:
             check_known(usages, [*self.names, *(entry.name for entry in added)])
         kept = {entry.name: entry for entry in (*self.entries.tools, *added)}
-        return self._with(Entries.of(kept.values(), (*self.usages, *usages)), progress)
+        return self.with_entries(Entries.of(kept.values(), (*self.usages, *usages)), progress)
 
     def removing(self, names: Iterable[str]) -> Tool2Vec:
         """An index without these tools, and without the usages that have no other tool. Encodes nothing.
@@ -258,7 +258,7 @@ class Tool2Vec:
             if name not in self:
                 raise UnknownToolError(f"there is no tool {name!r} in the index", tool=name)
         kept = [entry for entry in self.entries.tools if entry.name not in gone]
-        return self._with(Entries.of(kept, self.usages), None)
+        return self.with_entries(Entries.of(kept, self.usages))
 
     def synced(
         self,
@@ -276,9 +276,10 @@ class Tool2Vec:
         usages = tuple(usages)
         if not skip_unknown:
             check_known(usages, [entry.name for entry in entries])
-        return self._with(Entries.of(entries, (*self.usages, *usages)), progress)
+        return self.with_entries(Entries.of(entries, (*self.usages, *usages)), progress)
 
-    def _with(self, entries: Entries, progress: EncodingProgress | None) -> Tool2Vec:
+    def with_entries(self, entries: Entries, progress: EncodingProgress | None = None) -> Tool2Vec:
+        """An index of exactly these entries; vectors and words of those that this one has are used again."""
         if entries == self.entries:
             return self
         parts = updated(self.entries, self.parts, entries, lambda: self.encoder, progress)

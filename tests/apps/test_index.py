@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hashed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hashed words are the encoder."""
     sizes = {"other": 64}
-    monkeypatch.setattr(_index, "_encoder", lambda name, output: HashingEncoder(sizes.get(name, 256)))
+    monkeypatch.setattr(_index, "open_encoder", lambda name, output: HashingEncoder(sizes.get(name, 256)))
 
 
 uses_hashed_words = pytest.mark.usefixtures("hashed")
