@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 from rich.table import Table
 
@@ -23,7 +24,7 @@ def evaluate_retrieval(encoder: str, seed: int, output: Output) -> int:
     model = open_encoder(encoder, output)
     began = time.perf_counter()
     with encoding_progress(output) as progress:
-        scores = measure(data, model, progress)
+        scores, selections = measure(data, model, progress)
     rows = list(compared(scores))
     if output.as_json:
         output.document(
@@ -37,6 +38,7 @@ def evaluate_retrieval(encoder: str, seed: int, output: Output) -> int:
                 "rankings": [
                     {**score.as_json(), "misses@3": at_3, "misses@5": at_5} for score, at_3, at_5 in rows
                 ],
+                "selections": [asdict(selection) for selection in selections],
                 "seconds": time.perf_counter() - began,
             }
         )
@@ -46,6 +48,10 @@ def evaluate_retrieval(encoder: str, seed: int, output: Output) -> int:
         lines = [
             [score.name, *(f"{share:.4f}" for share in (*score.recall.values(), score.ndcg_at_5, at_3, at_5))]
             for score, at_3, at_5 in rows
+        ]
+        lines += [
+            [f"selected for recall {s.wanted}", f"{s.recall:.4f}", f"{s.n_tools:.1f} tools"]
+            for s in selections
         ]
         output.text("\n".join("\t".join(line) for line in [columns, *lines]))
         return OK
@@ -57,4 +63,10 @@ def evaluate_retrieval(encoder: str, seed: int, output: Output) -> int:
         numbers = [f"{100 * share:.1f}" for share in (*score.recall.values(), score.ndcg_at_5)]
         table.add_row(score.name, *numbers, f"{at_3:.2f}", f"{at_5:.2f}")
     output.results.print(table)
+    chosen = Table(title="as few tools as a wanted recall allows")
+    for column in ("wanted recall", "recall", "tools"):
+        chosen.add_column(column, justify="right")
+    for s in selections:
+        chosen.add_row(f"{s.wanted:.2f}", f"{100 * s.recall:.1f}", f"{s.n_tools:.1f}")
+    output.results.print(chosen)
     return OK

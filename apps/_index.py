@@ -38,6 +38,8 @@ class RankingName(StrEnum):
     USAGE = "usage"
     BM25 = "bm25"
     DESCRIPTION = "description"
+    REFINED = "refined"
+    MLC = "mlc"
 
 
 Folder = Annotated[Path, typer.Argument(help="The folder of the index.")]
@@ -150,7 +152,14 @@ def search_command(
     folder: Folder,
     query: Annotated[str, typer.Argument(help="A request, in your own words.")],
     top: Annotated[int, typer.Option("--top", "-k", help="How many tools to find.", min=1)] = 5,
-    by: Annotated[RankingName, typer.Option(help="How to rank; bm25 needs no encoder.")] = RankingName.FUSED,
+    by: Annotated[
+        RankingName | None,
+        typer.Option(help="How to rank; refined if the index is trained, else fused. bm25 needs no encoder."),
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(help="In the place of --top: as few tools as hold this share of the right ones."),
+    ] = None,
     encoder: EncoderName = DEFAULT_ENCODER,
     as_json: AsJSON = False,
     debug: Debug = False,
@@ -162,15 +171,39 @@ def search_command(
         from plait.retrieval import load_index
 
         index = load_index(folder)
+        if recall is not None and by is not None:
+            raise ConfigurationError("--recall ranks by refined; leave --by out")
         if by != RankingName.BM25 and len(index):
             index = index.with_encoder(open_encoder(encoder, output))
-        found = index.search(query, top, by.value)
+        ranking = by.value if by else index.best_ranking
+        found = index.search(query, top, ranking) if recall is None else index.select(query, recall)
         if output.as_json:
             tools = [{"name": tool.name, "score": tool.score} for tool in found]
-            output.document({"query": query, "by": by.value, "tools": tools})
+            output.document({"query": query, "by": ranking, "tools": tools})
         else:
             output.text("\n".join(f"{tool.score:.4f}\t{tool.name}" for tool in found))
         return OK
+
+    execute(work, output)
+
+
+@app.command("train")
+def train_command(
+    folder: Folder,
+    seed: Annotated[int, typer.Option(help="Another seed, other folds and first weights.")] = 0,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Learn from an index's usages how to order what is found, and how many tools are enough."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        from plait.retrieval import update_index
+
+        began = time.perf_counter()
+        with encoding_progress(output, "learning") as progress:
+            index = update_index(folder, lambda old: old.trained(seed, progress))
+        return _report(folder, index, (), 0, began, output)
 
     execute(work, output)
 
@@ -200,6 +233,7 @@ def _stats(folder: Path, output: Output) -> int:
         "n_without_usages": len(index) - len(used),
         "n_usages": len(index.usages),
         "dimension": manifest.dimension,
+        "trained": index.parts.second_stage is not None,
         "graphs": [name for name in manifest.files if name.endswith("graph")],
         "size_bytes": sum((folder / name).stat().st_size for name in manifest.files.values()),
         "load_s": load_s,
@@ -249,12 +283,12 @@ def open_encoder(name: str, output: Output) -> Encoder:
 
 
 @contextmanager
-def encoding_progress(output: Output) -> Iterator[Callable[[int, int], None]]:
-    """What shows how many texts are encoded."""
+def encoding_progress(output: Output, title: str = "encoding") -> Iterator[Callable[[int, int], None]]:
+    """What shows how many texts are encoded, or how much of something else is done."""
     from rich.progress import Progress
 
     with Progress(console=output.console, transient=True, disable=not is_animated(output.console)) as bar:
-        task = bar.add_task("encoding", total=None, visible=False)
+        task = bar.add_task(title, total=None, visible=False)
         yield lambda n_done, n_texts: bar.update(task, completed=n_done, total=n_texts, visible=True)
 
 

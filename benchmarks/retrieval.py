@@ -56,18 +56,30 @@ def main(
     """Measure every ranking."""
     model, pool = Remembering(load_encoder(encoder)), bfcl_pool(BFCLBenchmark())
     rows: dict[str, list[list[float]]] = {}
+    chosen: dict[str, list[list[float]]] = {}
     for seed in range(seeds):
-        for score in measure(divided(pool, seed), model):
+        scores, selections = measure(divided(pool, seed), model)
+        for selection in selections:
+            numbers = [100 * selection.recall, selection.n_tools]
+            chosen.setdefault(f"{selection.wanted}", []).append(numbers)
+        for score in scores:
             numbers = [*(score.recall[k] for k in KS), score.ndcg_at_5]
             rows.setdefault(score.name, []).append([100 * number for number in numbers])
     columns = [*(f"recall@{k}" for k in KS), "nDCG@5"]
     if as_json:
-        print(json.dumps({"columns": columns, "rankings": rows}, indent=2))
+        print(json.dumps({"columns": columns, "rankings": rows, "selections": chosen}, indent=2))
         return
     table = Table(title=f"{len(pool.tools):,} tools, {seeds} divisions")
     for column in ("", *columns):
         table.add_column(column, justify="right" if column else "left")
     for name, found in rows.items():
+        means, deviations = np.mean(found, axis=0), np.std(found, axis=0)
+        table.add_row(name, *(f"{m:.1f} ± {d:.1f}" for m, d in zip(means, deviations, strict=True)))
+    Console().print(table)
+    table = Table(title="as few tools as a wanted recall allows")
+    for column in ("wanted recall", "recall", "tools"):
+        table.add_column(column, justify="right")
+    for name, found in chosen.items():
         means, deviations = np.mean(found, axis=0), np.std(found, axis=0)
         table.add_row(name, *(f"{m:.1f} ± {d:.1f}" for m, d in zip(means, deviations, strict=True)))
     Console().print(table)

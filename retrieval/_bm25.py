@@ -66,19 +66,23 @@ class BM25:
 
     def search(self, query: str, k: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Numbers and scores of at most ``k`` documents that share a word with ``query``, the best first."""
+        rows, found = best(self.scores(query), k)
+        return rows[found > 0], found[found > 0]
+
+    def scores(self, query: str) -> NDArray[np.float32]:
+        """The score of every document; 0 for those that share no word with ``query``."""
         starts, documents, weights = self._postings
         words = dict.fromkeys(split_words(query))
         numbers = [self._numbers[word] for word in words if word in self._numbers]
         if not numbers:
-            return np.empty(0, np.intp), np.empty(0, np.float32)
+            return np.zeros(self.n_documents, np.float32)
         parts = [slice(starts[number], starts[number + 1]) for number in numbers]
         scores = np.bincount(
             np.concatenate([documents[part] for part in parts]),
             np.concatenate([weights[part] for part in parts]),
             self.n_documents,
         )
-        rows, found = best(scores.astype(np.float32), k)
-        return rows[found > 0], found[found > 0]
+        return scores.astype(np.float32)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

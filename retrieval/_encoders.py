@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import numpy as np
 from plait.errors import ConfigurationError, MissingExtraError, ModelFileError
 from plait.models import DEFAULT_ENCODER, ENCODERS, Progress, file_sha256, find_encoder, pull
 from plait.retrieval._bert import load_bert, normalized
+from plait.retrieval._blas import one_thread
 from plait.retrieval._types import Vectors
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from plait.retrieval._bert import Bert
 
 _TOKENS_AT_ONCE = 2048  # of a batch, padding included; more is no faster and takes more memory
+_FEW_TOKENS = 512  # for which one thread is enough
 _CHARS_AT_FIRST = 16  # for each token that is read; a token of prose has four or five
 _WORD = re.compile(r"\w+")
 
@@ -81,8 +84,10 @@ class BertEncoder:
         bert, tokenizer = self._load()
         tokens = [self._tokens(tokenizer, clean(text)) for text in texts]
         vectors = np.empty((len(texts), bert.dimension), np.float32)
-        for batch in _batches([len(text) for text in tokens]):
-            vectors[batch] = bert.mean_vectors([tokens[i] for i in batch])
+        is_small = sum(len(text) for text in tokens) <= _FEW_TOKENS
+        with one_thread() if is_small else nullcontext():
+            for batch in _batches([len(text) for text in tokens]):
+                vectors[batch] = bert.mean_vectors([tokens[i] for i in batch])
         return vectors
 
     def _tokens(self, tokenizer: Tokenizer, text: str) -> list[int]:

@@ -22,10 +22,13 @@ import numpy as np
 
 from plait.errors import ConfigurationError, ToolIndexError
 from plait.retrieval._bm25 import BM25
+from plait.retrieval._centroids import centroids_of
 from plait.retrieval._entries import Entries, ToolEntry
 from plait.retrieval._manifest import MANIFEST, Manifest, check_ours, damaged, our_files, read_manifest
 from plait.retrieval._nearest import HNSW, Graph, GraphError, has_faiss, restored
-from plait.retrieval._parts import IndexParts, centroids_of
+from plait.retrieval._parts import IndexParts
+from plait.retrieval._refiner import ToolRefiner
+from plait.retrieval._second_stage import SecondStage
 from plait.retrieval._tool2vec import Tool2Vec
 from plait.retrieval._types import Encoder, Usage, Vectors
 
@@ -164,6 +167,8 @@ def _contents(index: Tool2Vec) -> dict[str, tuple[str, bytes]]:
         "vectors": ("npy", _array(parts.vectors)),
         "words": ("npz", _arrays(words)),
     }
+    if (stage := parts.second_stage) is not None:
+        found["learnt"] = ("npz", _arrays({"mlc": stage.mlc, **stage.refiner.arrays()}))
     for name, graph in (("text_graph", parts.text_graph), ("centroid_graph", parts.centroid_graph)):
         if graph is not None:
             with suppress(GraphError):  # without it, all vectors are compared
@@ -191,6 +196,7 @@ def _load(path: Path, manifest: Manifest, encoder: Encoder | None) -> Tool2Vec:
             _graph(
                 path, manifest, "centroid_graph", len(entries.tools), lambda: centroids_of(entries, vectors)
             ),
+            _second_stage(path, manifest, (bm25.n_documents, manifest.dimension)),
         )
     except _BROKEN as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
@@ -227,6 +233,16 @@ def _read_words(data: bytes) -> BM25:
             words["terms"],
             words["counts"],
         )
+
+
+def _second_stage(path: Path, manifest: Manifest, shape: tuple[int, int]) -> SecondStage | None:
+    if "learnt" not in manifest.files:
+        return None
+    with np.load(io.BytesIO(_read(path, manifest, "learnt")), allow_pickle=False) as arrays:
+        mlc = arrays["mlc"]
+        if mlc.shape != shape:
+            raise ValueError("learnt vectors and tools do not go together")
+        return SecondStage(mlc, ToolRefiner.of(arrays))
 
 
 def _graph(

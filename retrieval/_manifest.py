@@ -21,7 +21,7 @@ MANIFEST = "index.json"
 
 _FORMAT = "plait tool index"
 _PART = re.compile(
-    r"(tools|usages|vectors|words|(text|centroid)_graph(_rows)?)-[0-9a-f]{16}\.(jsonl|npy|npz)(\.new)?|index\.json\.new"
+    r"(tools|usages|vectors|words|learnt|(text|centroid)_graph(_rows)?)-[0-9a-f]{16}\.(jsonl|npy|npz)(\.new)?|index\.json\.new"
 )
 
 

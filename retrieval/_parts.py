@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from plait.errors import ModelError
-from plait.retrieval._bert import normalized
 from plait.retrieval._bm25 import BM25
+from plait.retrieval._centroids import centroids_of
 from plait.retrieval._entries import Entries
 from plait.retrieval._nearest import HNSW, prepare
+from plait.retrieval._second_stage import SecondStage
 from plait.retrieval._types import Encoder, Vectors
 
 _TEXTS_AT_ONCE = 256  # that are encoded between two reports of progress
@@ -33,6 +34,8 @@ class IndexParts:
     """Over ``vectors``; ``None`` where there are too few for it to pay."""
     centroid_graph: HNSW | None = None
     """Over the tools' centroids; ``None`` where there are too few for it to pay."""
+    second_stage: SecondStage | None = None
+    """What was learnt from usages, if something was."""
 
     @classmethod
     def empty(cls, dimension: int) -> IndexParts:
@@ -57,11 +60,13 @@ def updated(
     bm25 = BM25.of(entries.documents, old.bm25, old_documents)
     text_moves = _moves(_text_keys(old_entries), _text_keys(entries))
     tool_moves = _moves(_tool_keys(old_entries), _tool_keys(entries))
+    centroids = centroids_of(entries, vectors)
     return IndexParts(
         vectors,
         bm25,
         prepare(vectors, old.text_graph, text_moves),
-        prepare(centroids_of(entries, vectors), old.centroid_graph, tool_moves),
+        prepare(centroids, old.centroid_graph, tool_moves),
+        _moved(old.second_stage, tool_moves, centroids),
     )
 
 
@@ -82,18 +87,14 @@ def encode(encoder: Encoder, texts: Sequence[str]) -> Vectors:
     return vectors
 
 
-def centroids_of(entries: Entries, vectors: Vectors) -> Vectors:
-    """For each tool the normalized mean of the vectors of its text and of its usages."""
-    n_tools = len(entries.tools)
-    texts, tools = (column[n_tools:] for column in entries.points)
-    order = np.argsort(tools, kind="stable")
-    texts, tools = texts[order], tools[order]
-    places = np.arange(len(tools)) - np.searchsorted(tools, tools)  # of a usage among those of its tool
-    sums = vectors[:n_tools].copy()
-    for place in range(int(places.max(initial=-1)) + 1):
-        now = places == place  # at most one usage of each tool, so that none is lost in the sum
-        sums[tools[now]] += vectors[texts[now]]
-    return normalized(sums)
+def _moved(stage: SecondStage | None, moves: Sequence[int], centroids: Vectors) -> SecondStage | None:
+    """What was learnt, for changed tools; a tool that is new or has new usages begins at its centroid."""
+    if stage is None:
+        return None
+    mlc = centroids.copy()
+    kept = [(old, new) for old, new in enumerate(moves) if new >= 0]
+    mlc[[new for _, new in kept]] = stage.mlc[[old for old, _ in kept]]
+    return SecondStage(mlc, stage.refiner)
 
 
 def _vectors(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -10,17 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigurationError, ToolIndexError, UnknownToolError
+from plait.retrieval._candidates import candidates_of
+from plait.retrieval._centroids import centroids_of
 from plait.retrieval._encoders import load_encoder
 from plait.retrieval._entries import Entries, ToolEntry, check_known
 from plait.retrieval._fusion import fuse
 from plait.retrieval._nearest import Nearest, by_graph_or_all, compare_all
-from plait.retrieval._parts import EncodingProgress, IndexParts, centroids_of, encode, updated
+from plait.retrieval._parts import EncodingProgress, IndexParts, encode, updated
+from plait.retrieval._second_stage import SecondStage, TrainingProgress, train_second_stage
 from plait.retrieval._text import tool_text
 from plait.retrieval._types import Encoder, ScoredTool, Usage, Vectors
 from plait.tools import Toolbox
 from plait.tools._toolbox import ToolLike
 
-Ranking = Literal["fused", "centroid", "usage", "bm25", "description"]
+Ranking = Literal["fused", "centroid", "usage", "bm25", "description", "refined", "mlc"]
 """How tools are ranked; see :meth:`Tool2Vec.search`."""
 
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
@@ -111,6 +115,11 @@ class Tool2Vec:
         """The usages."""
         return self.entries.usages
 
+    @property
+    def best_ranking(self) -> Ranking:
+        """How tools are ranked where nothing else is said."""
+        return "refined" if self.parts.second_stage else "fused"
+
     @cached_property
     def encoder(self) -> Encoder:
         """What encodes queries.
@@ -136,7 +145,7 @@ class Tool2Vec:
 
     # Searching
 
-    def search(self, query: str, k: int = 5, by: Ranking = "fused") -> list[ScoredTool]:
+    def search(self, query: str, k: int = 5, by: Ranking | None = None) -> list[ScoredTool]:
         """At most ``k`` tools for ``query``, the best first.
 
         Args:
@@ -144,25 +153,30 @@ class Tool2Vec:
             k: how many are wanted.
             by: ``"centroid"``: the mean of a tool's usages and its text; ``"usage"``: the most similar of
                 them; ``"bm25"``: shared words, for which no encoder is needed; ``"description"``: the tools'
-                texts alone; ``"fused"``: the first three, by reciprocal rank.
+                texts alone; ``"fused"``: the first three, by reciprocal rank; ``"mlc"``: learnt vectors of
+                tools, and ``"refined"``: the first 64 of ``"fused"``, put in order by what was learnt, for
+                which the index must be trained. If not given, ``"refined"`` where it is, else ``"fused"``.
 
         Raises:
-            ConfigurationError: ``k`` is not positive, or there is no such ranking.
+            ConfigurationError: ``k`` is not positive, there is no such ranking, or it needs training.
             ToolIndexError: the encoder is another one than that which made the index.
         """
-        _check_request(k, by)
+        self._check_request(k, by)
         if not len(self):
             return []
         vector = None if by == "bm25" else encode(self.encoder, [query])[0]
         return self.search_encoded(query, vector, k, by)
 
     def search_encoded(
-        self, query: str, vector: Vectors | None, k: int, by: Ranking = "fused"
+        self, query: str, vector: Vectors | None, k: int, by: Ranking | None = None
     ) -> list[ScoredTool]:
         """As :meth:`search`, with the query's vector, of shape ``(dimension,)``; ``"bm25"`` needs none."""
-        _check_request(k, by)
+        self._check_request(k, by)
+        by = by or self.best_ranking
         if not len(self):
             return []
+        if by == "refined":
+            return self._refined(query, _needed(vector, by))[:k]
         if by == "fused":
             depth = max(_MIN_DEPTH, _DEPTH * k)
             rankings = [self._rank(query, vector, depth, one)[0].tolist() for one in _FUSED]
@@ -178,8 +192,9 @@ class Tool2Vec:
         """Numbers and scores of at most ``k`` tools."""
         if by == "bm25":
             return self.parts.bm25.search(query, k)
-        if vector is None:
-            raise ConfigurationError(f"the ranking {by!r} needs the query's vector; encode the query")
+        vector = _needed(vector, by)
+        if by == "mlc":
+            return self._nearest_learnt.search(vector, k)
         if by == "centroid":
             return self._nearest_centroids.search(vector, k)
         if by == "description":
@@ -202,6 +217,78 @@ class Tool2Vec:
                 return rows, np.fromiter(scores.values(), np.float32, len(scores))[:k]
             n_wanted = min(4 * n_wanted, n_texts)
 
+    def select(self, query: str, recall: float = 0.95) -> list[ScoredTool]:
+        """As few tools as hold the wanted share of the right ones on average, the best first.
+
+        The less sure the refiner is, the more they are. Where the share is more than it reached with
+        requests that it did not know, they are all tools of the index, those that it did not order last.
+
+        Args:
+            query: a request.
+            recall: the share of a request's right tools that should be among them; calibrated for 0.8, 0.9,
+                0.95, 0.98 and 0.99, of which the next higher one is taken.
+
+        Raises:
+            ConfigurationError: the share is not between 0 and 1, or the index is not trained.
+            ToolIndexError: the encoder is another one than that which made the index.
+        """
+        self._check_selection(recall)
+        return self.select_encoded(query, encode(self.encoder, [query])[0], recall) if len(self) else []
+
+    def select_encoded(self, query: str, vector: Vectors, recall: float = 0.95) -> list[ScoredTool]:
+        """As :meth:`select`, with the query's vector, of shape ``(dimension,)``."""
+        stage = self._check_selection(recall)
+        if not len(self):
+            return []
+        found = self._refined(query, vector)
+        n = stage.refiner.n_enough(np.array([tool.score for tool in found], np.float32), recall)
+        if n is not None:
+            return found[:n]
+        listed = {tool.name for tool in found}
+        return [*found, *(ScoredTool(name, 0.0) for name in self.names if name not in listed)]
+
+    def trained(self, seed: int = 0, progress: TrainingProgress | None = None) -> Tool2Vec:
+        """The same index with what can be learnt from its usages; in numpy, some seconds to minutes.
+
+        Args:
+            seed: of the division of usages and of the first weights.
+            progress: called with the number of steps that are done, and of all.
+
+        Raises:
+            ConfigurationError: there are fewer than 50 usages, or fewer than two tools.
+        """
+        stage = train_second_stage(self, seed, progress)
+        return Tool2Vec(
+            self.entries,
+            replace(self.parts, second_stage=stage),
+            encoder_fingerprint=self.encoder_fingerprint,
+            encoder=self._given_or_loaded,
+        )
+
+    def nearest_usages(self, vector: Vectors, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """For each of these tools the product of ``vector`` with the nearest of its usages and its text."""
+        starts, texts = self._texts
+        parts = [texts[starts[row] : starts[row + 1]] for row in rows.tolist()]
+        products = self.parts.vectors[np.concatenate(parts)] @ vector
+        ends = np.cumsum([len(part) for part in parts])
+        found: NDArray[np.float32] = np.maximum.reduceat(products, [0, *ends[:-1]])
+        return found
+
+    def _refined(self, query: str, vector: Vectors) -> list[ScoredTool]:
+        """The candidates in the refiner's order, with its probabilities."""
+        stage = self._learnt("refined")
+        found = candidates_of(self, stage.mlc, query, vector)
+        shares = stage.refiner.probabilities(found.features)
+        order = np.argsort(-shares, kind="stable")
+        return [ScoredTool(self.entries.tools[found.rows[i]].name, float(shares[i])) for i in order]
+
+    def _learnt(self, what: str) -> SecondStage:
+        if self.parts.second_stage is None:
+            raise ConfigurationError(
+                f"{what!r} needs an index that is trained; train it with `plait index train` or trained()"
+            )
+        return self.parts.second_stage
+
     @cached_property
     def centroids(self) -> Vectors:
         """The tools' vectors, of shape ``(tools, dimension)``, in the order of ``names``."""
@@ -213,6 +300,18 @@ class Tool2Vec:
         texts, tools = self.entries.points
         starts = np.searchsorted(texts, np.arange(len(self.parts.vectors) + 1))
         return starts.tolist(), tools.tolist()
+
+    @cached_property
+    def _texts(self) -> tuple[list[int], NDArray[np.intp]]:
+        """The texts of tool i are ``texts[starts[i]:starts[i + 1]]``."""
+        texts, tools = self.entries.points
+        order = np.argsort(tools, kind="stable")
+        starts = np.searchsorted(tools[order], np.arange(len(self) + 1))
+        return starts.tolist(), texts[order]
+
+    @cached_property
+    def _nearest_learnt(self) -> Nearest:
+        return compare_all(self._learnt("mlc").mlc)
 
     @cached_property
     def _nearest_centroids(self) -> Nearest:
@@ -292,6 +391,19 @@ class Tool2Vec:
         found: Encoder | None = self.__dict__.get("encoder", self._given)
         return found
 
+    def _check_request(self, k: int, by: str | None) -> None:
+        if k < 1:
+            raise ConfigurationError(f"k is {k}; ask for one tool or more")
+        if by is not None and by not in RANKINGS:
+            raise ConfigurationError(f"there is no ranking {by!r}; choose from {', '.join(RANKINGS)}")
+        if by in ("refined", "mlc"):
+            self._learnt(by)
+
+    def _check_selection(self, recall: float) -> SecondStage:
+        if not 0 < recall <= 1:
+            raise ConfigurationError(f"the recall is {recall:g}; give a share between 0 and 1")
+        return self._learnt("select")
+
     def _check(self, encoder: Encoder) -> None:
         if encoder.fingerprint != self.encoder_fingerprint:
             raise ToolIndexError(
@@ -300,8 +412,7 @@ class Tool2Vec:
             )
 
 
-def _check_request(k: int, by: str) -> None:
-    if k < 1:
-        raise ConfigurationError(f"k is {k}; ask for one tool or more")
-    if by not in RANKINGS:
-        raise ConfigurationError(f"there is no ranking {by!r}; choose from {', '.join(RANKINGS)}")
+def _needed(vector: Vectors | None, by: str) -> Vectors:
+    if vector is None:
+        raise ConfigurationError(f"the ranking {by!r} needs the query's vector; encode the query")
+    return vector

@@ -13,6 +13,7 @@ from plait.apps.evaluation._retrieval_data import RetrievalSet
 from plait.retrieval import Encoder, Ranking, Tool2Vec, Usage, Vectors
 from plait.retrieval._entries import Entries
 from plait.retrieval._parts import EncodingProgress, encode
+from plait.retrieval._refiner import RECALLS
 
 KS = (1, 3, 5, 10)
 """Where recall is measured."""
@@ -26,6 +27,8 @@ _ROWS: tuple[tuple[str, Ranking, bool], ...] = (
     ("Tool2Vec, centroids", "centroid", True),
     ("Tool2Vec, single usages", "usage", True),
     ("Tool2Vec, fused", "fused", True),
+    ("Tool2Vec, learnt vectors (MLC)", "mlc", True),
+    ("Tool2Vec, refined (ToolRefiner)", "refined", True),
 )
 BASELINE = "description embeddings"
 """The row whose misses the others are compared with."""
@@ -48,22 +51,35 @@ class RetrievalScore:
         return {"name": self.name, **recall, "ndcg@5": self.ndcg_at_5}
 
 
+@dataclass(frozen=True, slots=True)
+class SelectionScore:
+    """What was selected for a wanted recall, as means over the test requests."""
+
+    wanted: float
+    """The recall that was asked for."""
+    recall: float
+    """The recall that was reached."""
+    n_tools: float
+    """How many tools were selected."""
+
+
 Finder = Callable[[str, Vectors, int], Sequence[str]]
 """Finds names of tools from a request, its vector and their number, the best first."""
 
 
 def measure(
     data: RetrievalSet, encoder: Encoder, progress: EncodingProgress | None = None
-) -> list[RetrievalScore]:
-    """The scores of all rankings, in the order of the issue: without usages, then with them."""
+) -> tuple[list[RetrievalScore], list[SelectionScore]]:
+    """The scores of all rankings, those without usages first, and of selections of as few tools as needed."""
     empty = Tool2Vec.fit((), (), encoder)
     plain = empty.with_entries(Entries.of(data.tools, ()), progress)
-    index = plain.with_entries(Entries.of(data.tools, data.usages), progress)
+    index = plain.with_entries(Entries.of(data.tools, data.usages), progress).trained()
     vectors = query_vectors(data.tests, encoder, progress)
-    return [
+    scores = [
         score(name, _finder(index if with_usages else plain, by), data.tests, vectors)
         for name, by, with_usages in _ROWS
     ]
+    return scores, [_selection(index, wanted, data.tests, vectors) for wanted in RECALLS]
 
 
 def query_vectors(
@@ -87,6 +103,15 @@ def score(name: str, find: Finder, tests: Sequence[Usage], vectors: Vectors) -> 
         {k: float(np.mean([_recall(test, names[:k]) for test, names in pairs])) for k in KS},
         float(np.mean([_ndcg(test, names[:_NDCG_AT]) for test, names in pairs])),
     )
+
+
+def _selection(index: Tool2Vec, wanted: float, tests: Sequence[Usage], vectors: Vectors) -> SelectionScore:
+    pairs = [
+        (test, [tool.name for tool in index.select_encoded(test.query, vector, wanted)])
+        for test, vector in zip(tests, vectors, strict=True)
+    ]
+    recall = np.mean([_recall(test, names) for test, names in pairs])
+    return SelectionScore(wanted, float(recall), float(np.mean([len(names) for _, names in pairs])))
 
 
 def _finder(index: Tool2Vec, by: Ranking) -> Finder:

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from retrieval_samples import TOOLS, USAGES
+from retrieval_samples import TOOLS, UNTRAINED, USAGES
 from typer.testing import CliRunner, Result
 
 from plait.apps import _index
@@ -68,7 +68,7 @@ def test_what_was_built_is_searched() -> None:
 
 
 @uses_hashed_words
-@pytest.mark.parametrize("by", RANKINGS)
+@pytest.mark.parametrize("by", UNTRAINED)
 def test_every_ranking_can_be_asked_for(by: str) -> None:
     build("--usages", "usages.jsonl")
     query = "the forecast for a city"

@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
-from retrieval_samples import TOOLS, USAGES, CountingEncoder, make_tool
+from retrieval_samples import TOOLS, UNTRAINED, USAGES, CountingEncoder, make_tool
 
 from plait.errors import ConfigurationError, ToolIndexError, UnknownToolError
 from plait.retrieval import (
-    RANKINGS,
     HashingEncoder,
     Tool2Vec,
     Usage,
@@ -65,7 +64,7 @@ def change_manifest(folder: Path, **fields: object) -> None:
 def assert_same(one: Tool2Vec, two: Tool2Vec) -> None:
     assert one.entries == two.entries
     assert np.array_equal(one.parts.vectors, two.parts.vectors)
-    for by in RANKINGS:
+    for by in UNTRAINED:
         assert one.search("rain in Porto", 4, by) == two.search("rain in Porto", 4, by)
 
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from retrieval_samples import TOOLS, USAGES, CountingEncoder, make_tool
+from retrieval_samples import TOOLS, UNTRAINED, USAGES, CountingEncoder, make_tool
 
 from plait.errors import ConfigurationError, DuplicateToolError, ModelError, ToolIndexError, UnknownToolError
 from plait.retrieval import (
-    RANKINGS,
     BertEncoder,
     HashingEncoder,
     Ranking,
@@ -21,11 +20,11 @@ from plait.retrieval import (
     Vectors,
 )
 from plait.retrieval import _nearest as nearest
-from plait.retrieval._parts import centroids_of
+from plait.retrieval._centroids import centroids_of
 from plait.retrieval._text import tool_text
 from plait.tools import Toolbox
 
-by_every_ranking = pytest.mark.parametrize("by", RANKINGS)
+by_every_ranking = pytest.mark.parametrize("by", UNTRAINED)
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def assert_same(one: Tool2Vec, two: Tool2Vec) -> None:
     assert one.entries == two.entries
     assert np.array_equal(one.parts.vectors, two.parts.vectors)
     for query in ("rain in Porto", "numbers to add", "tell Sid", ""):
-        for by in RANKINGS:
+        for by in UNTRAINED:
             pairs = zip(one.search(query, 9, by), two.search(query, 9, by), strict=True)
             assert all(a.name == b.name and a.score == pytest.approx(b.score) for a, b in pairs)
 
@@ -57,7 +56,7 @@ def test_a_tool_is_found_by_requests_that_use_it_though_its_description_has_none
 
 
 def test_a_tool_without_usages_is_found_by_its_description(index: Tool2Vec) -> None:
-    for by in RANKINGS:
+    for by in UNTRAINED:
         assert names(index, "the sum of these two numbers", 1, by) == ["add"]
 
 
@@ -119,7 +118,7 @@ def test_tools_of_one_description_are_both_found() -> None:
     index = Tool2Vec.fit(
         [make_tool("get_user", "A user."), make_tool("getUser", "A user.")], (), HashingEncoder()
     )
-    for by in RANKINGS:
+    for by in UNTRAINED:
         assert names(index, "a user", 2, by) == ["getUser", "get_user"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plait.retrieval import HashingEncoder, Usage, Vectors
+from plait.retrieval import HashingEncoder, Ranking, Usage, Vectors
 from plait.tools import Tool, Toolbox
 
 
@@ -28,6 +28,10 @@ USAGES = (
     Usage("write to Sid that it will be sunny tomorrow", ("get_weather", "sendMail")),
     Usage("tell Maya the report is late", ("sendMail",)),
 )
+
+
+UNTRAINED: tuple[Ranking, ...] = ("fused", "centroid", "usage", "bm25", "description")
+"""The rankings that need no training."""
 
 
 class CountingEncoder(HashingEncoder):

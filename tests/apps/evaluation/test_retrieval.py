@@ -60,9 +60,10 @@ def test_recall_and_gain_are_those_of_their_definitions() -> None:
 
 
 def test_usages_make_tools_found_that_their_texts_hide() -> None:
-    usages = tuple(Usage(f"request about w{name}", (name,)) for name in "abcdefghijkl")
+    usages = tuple(Usage(f"request {i} about w{name}", (name,)) for name in "abcdefghijkl" for i in range(5))
     tests = tuple(Usage(f"again w{name}", (name,)) for name in "abcdefghijkl")
-    scores = {s.name: s for s in measure(RetrievalSet(TOOLS, usages, tests), HashingEncoder(2048))}
+    found, _ = measure(RetrievalSet(TOOLS, usages, tests), HashingEncoder(2048))
+    scores = {s.name: s for s in found}
     assert scores["BM25"].recall[10] == 0
     assert scores["Tool2Vec, fused"].recall == dict.fromkeys(KS, 1.0)
     assert scores["Tool2Vec, fused"].ndcg_at_5 == 1
@@ -87,6 +88,8 @@ def test_the_command_prints_a_line_for_each_ranking() -> None:
     done = CliRunner().invoke(app, ["eval", "retrieval"])
     assert done.exit_code == 0, done.output
     header, *lines = done.stdout.splitlines()
+    lines, selections = lines[:-5], lines[-5:]
+    assert [line.split("\t")[0] for line in selections][2] == "selected for recall 0.95"
     assert header.split("\t")[:2] == ["ranking", "recall@1"]
     rows = {line.split("\t")[0]: [float(x) for x in line.split("\t")[1:]] for line in lines}
     assert rows["Tool2Vec, fused"][2] > rows[BASELINE][2]
