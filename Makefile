@@ -23,6 +23,7 @@ test: $(VENV)/.installed-dev
 	$(bin)/ruff check .
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p plait
 	$(bin)/plait models pull smollm2-135m
+	$(bin)/plait models pull all-minilm-l6-v2
 	$(bin)/plait eval fetch
 	$(bin)/python -m pytest
 

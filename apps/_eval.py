@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plait.apps._eval_options import SharedOptions, command_line, read_ids, split, with_shared_options
+from plait.apps._index import EncoderName
 from plait.apps._output import FAILED, INTERRUPTED, OK, Output, execute
 from plait.apps._setup import load_toolbox
 from plait.errors import ConfigurationError
+from plait.models import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from plait.apps.evaluation._qa_data import QAKind
@@ -131,6 +133,20 @@ def hotpotqa(data: DataFile, options: SharedOptions, offline: Offline = False) -
 def movie(data: DataFile, options: SharedOptions, offline: Offline = False) -> None:
     """Movie recommendations: eight searches and a choice."""
     _questions("movie", data, options, offline=offline)
+
+
+@app.command("retrieval")
+def retrieval(
+    encoder: EncoderName = DEFAULT_ENCODER,
+    seed: Annotated[int, typer.Option(help="Which half of the requests are usages.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """How well tools are found among all functions of the Berkeley leaderboard; needs no model."""
+    from plait.apps._eval_retrieval import evaluate_retrieval
+
+    output = Output(as_json=as_json, debug=debug)
+    execute(lambda: evaluate_retrieval(encoder, seed, output), output)
 
 
 @app.command("fetch")

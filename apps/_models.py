@@ -13,7 +13,19 @@ from plait.apps._model_quantize import ImportanceOptions, quantize
 from plait.apps._model_show import show, size
 from plait.apps._output import OK, Output, execute
 from plait.apps._progress import transfer_progress
-from plait.models import CATALOG, DEFAULT_MODEL, InstalledModel, ModelSpec, installed, pull, remove, verify
+from plait.models import (
+    CATALOG,
+    DEFAULT_ENCODER,
+    DEFAULT_MODEL,
+    ENCODERS,
+    EncoderSpec,
+    InstalledModel,
+    ModelSpec,
+    installed,
+    pull,
+    remove,
+    verify,
+)
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -32,7 +44,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 @app.command("list")
 def list_models(as_json: AsJSON = False, debug: Debug = False) -> None:
-    """List the catalog and what of it is installed."""
+    """List the catalog, of models and encoders, and what of it is installed."""
     output = Output(as_json=as_json, debug=debug)
     execute(lambda: _list(output), output)
 
@@ -171,31 +183,44 @@ def remove_model(name: Name, as_json: AsJSON = False, debug: Debug = False) -> N
 
 def _list(output: Output) -> int:
     here = {model.name: model for model in installed()}
+    specs: list[ModelSpec | EncoderSpec] = [*CATALOG.values(), *ENCODERS.values()]
     if output.as_json:
-        output.document([_entry(spec, here.get(spec.name)) for spec in CATALOG.values()])
+        output.document([_entry(spec, here.get(spec.name)) for spec in specs])
         return OK
-    for spec in CATALOG.values():
+    for spec in specs:
         model = here.get(spec.name)
         state = "not installed" if model is None else "installed" if model.verified else "not verified"
-        n_bytes = size(spec.size_bytes) if spec.size_bytes else "-"
-        title = f"{spec.name} (default)" if spec.name == DEFAULT_MODEL else spec.name
-        output.entry(title, f"{state:13}  {n_bytes:>6}  {spec.licence}", spec.description)
+        n_bytes = _size_bytes(spec)
+        text = size(n_bytes) if n_bytes else "-"
+        title = f"{spec.name} (default)" if _is_default(spec) else spec.name
+        output.entry(title, f"{state:13}  {text:>6}  {spec.licence}", spec.description)
     return OK
 
 
-def _entry(spec: ModelSpec, model: InstalledModel | None) -> dict[str, Any]:
+def _entry(spec: ModelSpec | EncoderSpec, model: InstalledModel | None) -> dict[str, Any]:
     return {
         "name": spec.name,
+        "kind": "chat" if isinstance(spec, ModelSpec) else "encoder",
         "description": spec.description,
         "parameters": spec.parameters,
-        "quantization": spec.quantization,
-        "size_bytes": spec.size_bytes,
+        "quantization": spec.quantization if isinstance(spec, ModelSpec) else None,
+        "size_bytes": _size_bytes(spec),
         "licence": spec.licence,
-        "default": spec.name == DEFAULT_MODEL,
+        "default": _is_default(spec),
         "installed": model is not None,
         "verified": model is not None and model.verified,
         "path": str(model.path) if model is not None else None,
     }
+
+
+def _is_default(spec: ModelSpec | EncoderSpec) -> bool:
+    return spec.name in (DEFAULT_MODEL, DEFAULT_ENCODER)
+
+
+def _size_bytes(spec: ModelSpec | EncoderSpec) -> int | None:
+    files = [spec] if isinstance(spec, ModelSpec) else spec.files
+    sizes = [file.size_bytes for file in files if file.size_bytes is not None]
+    return sum(sizes) if len(sizes) == len(files) else None
 
 
 def _say(output: Output, document: dict[str, Any], text: str) -> int:

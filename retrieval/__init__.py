@@ -1,1 +1,28 @@
-"""plait."""
+"""Which tools a request may need, out of thousands: encoders, and Tool2Vec with its index."""
+
+from plait.retrieval._building import BuiltIndex, build_index, read_usages
+from plait.retrieval._encoders import BertEncoder, HashingEncoder, SentenceTransformerEncoder, load_encoder
+from plait.retrieval._folder import load_index, save_index, update_index
+from plait.retrieval._tool2vec import RANKINGS, Ranking, Tool2Vec
+from plait.retrieval._types import Encoder, Retriever, ScoredTool, Usage, Vectors
+
+__all__ = [
+    "RANKINGS",
+    "BertEncoder",
+    "BuiltIndex",
+    "Encoder",
+    "HashingEncoder",
+    "Ranking",
+    "Retriever",
+    "ScoredTool",
+    "SentenceTransformerEncoder",
+    "Tool2Vec",
+    "Usage",
+    "Vectors",
+    "build_index",
+    "load_encoder",
+    "load_index",
+    "read_usages",
+    "save_index",
+    "update_index",
+]

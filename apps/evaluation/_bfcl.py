@@ -88,7 +88,7 @@ class BFCLBenchmark:
 
     def toolbox(self, item: Item, model: ChatModel | None = None) -> Toolbox:
         """The item's own functions."""
-        return Toolbox(Tool.from_schema(_definition(f)) for f in item.data["function"])
+        return Toolbox(Tool.from_schema(function_definition(f)) for f in item.data["function"])
 
     def stub(self, tool: Tool, arguments: Mapping[str, Any], number: int) -> Any:
         """A word of success, for planners that want to see results; too short to be traced in arguments."""
@@ -214,7 +214,7 @@ def _query(question: Sequence[Sequence[Mapping[str, str]]]) -> str:
     return "\n".join(f"{turn['role'].capitalize()}: {turn['content']}" for turn in turns)
 
 
-def _definition(function: Mapping[str, Any]) -> dict[str, Any]:
+def function_definition(function: Mapping[str, Any]) -> dict[str, Any]:
     """A function of the data with the type names of JSON schema."""
     return {**function, "parameters": _schema(function["parameters"])}
 

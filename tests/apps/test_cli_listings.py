@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from plait import __version__
 from plait.apps import cli
-from plait.models import CATALOG, DEFAULT_MODEL
+from plait.models import CATALOG, DEFAULT_ENCODER, DEFAULT_MODEL, ENCODERS
 
 Invoke = Callable[..., Result]
 
@@ -100,15 +100,16 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
 
 def test_the_catalog_is_one_line_a_model_in_a_pipe() -> None:
     lines = plait("models", "list").stdout.splitlines()
-    assert len(lines) == len(CATALOG)
+    assert len(lines) == len(CATALOG) + len(ENCODERS)
     assert any(line.startswith(f"{DEFAULT_MODEL} (default)\tnot installed") for line in lines)
 
 
 def test_the_catalog_as_json_says_what_is_installed() -> None:
     entries = json.loads(plait("models", "list", "--json").stdout)
-    assert [entry["name"] for entry in entries] == list(CATALOG)
+    assert [entry["name"] for entry in entries] == [*CATALOG, *ENCODERS]
     assert not any(entry["installed"] for entry in entries)
-    assert [entry["name"] for entry in entries if entry["default"]] == [DEFAULT_MODEL]
+    assert [entry["name"] for entry in entries if entry["default"]] == [DEFAULT_MODEL, DEFAULT_ENCODER]
+    assert {entry["kind"] for entry in entries if entry["name"] in ENCODERS} == {"encoder"}
 
 
 @pytest.mark.parametrize("command", ["pull", "verify", "remove"])

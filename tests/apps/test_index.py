@@ -1,0 +1,190 @@
+"""``plait index``: from a file of usages to the tools for a request."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from retrieval_samples import TOOLS, UNTRAINED, USAGES
+from typer.testing import CliRunner, Result
+
+from plait.apps import _index
+from plait.apps.cli import app
+from plait.retrieval import RANKINGS, HashingEncoder
+
+QUERY = "will it rain in Porto"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tools in a module and in a file, usages in a file, and the current folder."""
+    monkeypatch.chdir(tmp_path)
+    module = ModuleType("shop_tools")
+    module.TOOLS = TOOLS  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "shop_tools", module)
+    lines = [json.dumps({"query": usage.query, "tools": usage.tools}) for usage in USAGES]
+    Path("usages.jsonl").write_text("\n".join(lines))
+    new = {"name": "new_tool", "description": "Something new.", "parameters": {}}
+    Path("new.json").write_text(json.dumps([new]))
+    return tmp_path
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashed words are the encoder."""
+    sizes = {"other": 64}
+    monkeypatch.setattr(_index, "open_encoder", lambda name, output: HashingEncoder(sizes.get(name, 256)))
+
+
+uses_hashed_words = pytest.mark.usefixtures("hashed")
+
+
+def index(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["index", *arguments])
+
+
+def document(*arguments: str) -> dict[str, Any]:
+    done = index(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def build(*arguments: str) -> dict[str, Any]:
+    return document("build", "here", "--tools", "shop_tools:TOOLS", *arguments)
+
+
+@uses_hashed_words
+def test_what_was_built_is_searched() -> None:
+    built = build("--usages", "usages.jsonl")
+    assert built.pop("seconds") >= 0
+    assert built == {"folder": "here", "n_tools": 4, "n_usages": 4, "n_encoded": 8, "notes": []}
+    found = document("search", "here", "is an umbrella needed", "-k", "2")
+    assert (found["query"], found["by"]) == ("is an umbrella needed", "fused")
+    assert found["tools"][0]["name"] == "get_weather"
+    assert len(found["tools"]) == 2
+
+
+@uses_hashed_words
+@pytest.mark.parametrize("by", UNTRAINED)
+def test_every_ranking_can_be_asked_for(by: str) -> None:
+    build("--usages", "usages.jsonl")
+    query = "the forecast for a city"
+    assert document("search", "here", query, "--by", by)["tools"][0]["name"] == "get_weather"
+
+
+def test_the_rankings_of_the_command_line_are_those_of_the_library() -> None:
+    assert tuple(_index.RankingName) == RANKINGS
+
+
+@uses_hashed_words
+def test_results_are_lines_with_tabs_in_a_pipe() -> None:
+    built = index("build", "here", "--tools", "shop_tools:TOOLS").stdout
+    assert built.startswith("here: 4 tools, 0 usages; 4 texts encoded, ")
+    lines = index("search", "here", "the sum of two numbers", "-k", "1", "--by", "bm25").stdout.splitlines()
+    assert [line.split("\t")[1] for line in lines] == ["add"]
+
+
+@uses_hashed_words
+def test_the_assistants_tools_are_indexed_if_none_are_given() -> None:
+    assert document("build", "here")["n_tools"] == 16
+
+
+@uses_hashed_words
+def test_building_again_keeps_usages_and_encodes_only_what_is_new() -> None:
+    build("--usages", "usages.jsonl")
+    again = build()
+    assert (again["n_usages"], again["n_encoded"]) == (4, 0)
+    assert build("--fresh")["n_usages"] == 0
+
+
+@uses_hashed_words
+def test_tools_and_usages_are_added_and_removed() -> None:
+    build()
+    added = document("add", "here", "--tools", "new.json")
+    assert (added["n_tools"], added["n_encoded"]) == (5, 1)
+    Path("more.jsonl").write_text('{"query": "q", "tools": ["new_tool", "no_tool"]}')
+    added = document("add", "here", "--usages", "more.jsonl", "--usages", "usages.jsonl")
+    assert (added["n_usages"], added["n_encoded"]) == (5, 5)
+    assert added["notes"] == ["usages name tools that are not there, which are left out: no_tool"]
+    removed = document("remove", "here", "new_tool", "add")
+    assert (removed["n_tools"], removed["n_usages"], removed["n_encoded"]) == (3, 4, 0)
+    found = document("search", "here", QUERY, "-k", "99")["tools"]
+    assert sorted(tool["name"] for tool in found) == ["get_weather", "play_song", "sendMail"]
+
+
+@uses_hashed_words
+def test_stats_tell_what_is_in_an_index() -> None:
+    build("--usages", "usages.jsonl")
+    stats = document("stats", "here")
+    assert stats["encoder"] == "hashed words 256"
+    counts = ("version", "n_tools", "n_without_usages", "n_usages", "dimension", "graphs")
+    assert [stats[name] for name in counts] == [1, 4, 2, 4, 256, []]
+    assert stats["size_bytes"] > 8 * 256 * 4
+    lines = dict(line.split("\t") for line in index("stats", "here").stdout.splitlines())
+    assert (lines["n_usages"], lines["graphs"]) == ("4", "none")
+
+
+@uses_hashed_words
+def test_a_damaged_index_is_built_anew_and_that_is_said() -> None:
+    build("--usages", "usages.jsonl")
+    (damaged,) = Path("here").glob("vectors-*")
+    damaged.write_bytes(b"")
+    failed = index("search", "here", QUERY)
+    assert failed.exit_code == 1
+    assert "build it anew with `plait index build`" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+    again = index("build", "here", "--tools", "shop_tools:TOOLS")
+    assert "built anew" in again.stderr
+    assert "4 usages" in again.stdout
+
+
+@uses_hashed_words
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["search", "nowhere", QUERY], 1, "there is no index in nowhere"),
+        (["stats", "nowhere"], 1, "there is no index in nowhere"),
+        (["add", "nowhere", "--usages", "usages.jsonl"], 1, "there is no index in nowhere"),
+        (["remove", "nowhere", "x"], 1, "there is no index in nowhere"),
+        (["add", "here"], 2, "nothing to add"),
+        (["remove", "here", "no_tool"], 1, "no tool 'no_tool'"),
+        (["search", "here", QUERY, "--encoder", "other"], 1, "give the encoder that made it"),
+        (["build", "here", "--usages", "none.jsonl"], 2, "cannot be read"),
+        (["build", "here", "--usages", "new.json"], 2, "line 1 is no usage"),
+        (["build", "here", "--tools", "none.json"], 2, "cannot be read"),
+        (["build", "usages.jsonl"], 2, "choose another folder"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(arguments: list[str], code: int, said: str) -> None:
+    build()
+    done = index(*arguments)
+    assert done.exit_code == code, done.output
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_errors_are_documents_with_json() -> None:
+    done = index("stats", "nowhere", "--json")
+    assert json.loads(done.stdout)["error"]["type"] == "ToolIndexError"
+
+
+def test_an_unknown_encoder_is_a_usage_error() -> None:
+    done = index("build", "here", "--encoder", "no-such-encoder")
+    assert done.exit_code == 2
+    assert "all-minilm-l6-v2" in done.stderr
+
+
+def test_the_default_encoder_finds_what_a_request_means() -> None:
+    build("--usages", "usages.jsonl")
+    found = document("search", "here", "Should I take a raincoat to Lisbon?", "-k", "1")["tools"]
+    assert [tool["name"] for tool in found] == ["get_weather"]
+
+
+def test_models_of_sentence_transformers_are_named_with_a_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    done = index("build", "here", "--encoder", "sentence-transformers:BAAI/bge-small-en-v1.5")
+    assert done.exit_code == 1
+    assert "pip install 'plait[sentence-transformers]'" in done.stderr
