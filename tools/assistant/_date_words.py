@@ -145,8 +145,6 @@ class _Phrase:
                 return
         raise _Unread
 
-    # Words.
-
     def _take(self, *options: str) -> str | None:
         if not self.at_end and self._words[self._at] in options:
             self._at += 1
@@ -172,8 +170,6 @@ class _Phrase:
         for name, value in facts.items():
             setattr(self.reading, name, value)
         return True
-
-    # Parts.
 
     def _ahead(self) -> bool:
         """Such as "in two hours and 15 minutes", "a week from Friday", "3 hours from now"."""

@@ -138,7 +138,10 @@ class Background:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # the transports close
+        # What TLS has not closed by now would wait for the other side, which is gone.
+        for transport in list(getattr(self.loop, "_transports", {}).values()):
+            transport.abort()
+        await asyncio.sleep(0)  # the sockets close
 
 
 @pytest.fixture
