@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigurationError, ToolIndexError, UnknownToolError
+from plait.retrieval._blas import one_thread
 from plait.retrieval._candidates import candidates_of
 from plait.retrieval._centroids import centroids_of
 from plait.retrieval._encoders import load_encoder
@@ -28,7 +29,7 @@ Ranking = Literal["fused", "centroid", "usage", "bm25", "description", "refined"
 """How tools are ranked; see :meth:`Tool2Vec.search`."""
 
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
-"""All rankings, the default first."""
+"""All rankings."""
 
 _FUSED: tuple[Ranking, ...] = ("centroid", "usage", "bm25")
 _MIN_DEPTH = 64  # tools of each ranking that are fused, at least
@@ -175,6 +176,10 @@ class Tool2Vec:
         by = by or self.best_ranking
         if not len(self):
             return []
+        with one_thread():
+            return self._search(query, vector, k, by)
+
+    def _search(self, query: str, vector: Vectors | None, k: int, by: Ranking) -> list[ScoredTool]:
         if by == "refined":
             return self._refined(query, _needed(vector, by))[:k]
         if by == "fused":
@@ -240,7 +245,8 @@ class Tool2Vec:
         stage = self._check_selection(recall)
         if not len(self):
             return []
-        found = self._refined(query, vector)
+        with one_thread():
+            found = self._refined(query, vector)
         n = stage.refiner.n_enough(np.array([tool.score for tool in found], np.float32), recall)
         if n is not None:
             return found[:n]

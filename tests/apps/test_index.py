@@ -128,6 +128,23 @@ def test_stats_tell_what_is_in_an_index() -> None:
 
 
 @uses_hashed_words
+def test_a_trained_index_ranks_and_selects_by_what_it_learnt() -> None:
+    names = ("add", "play_song")
+    lines = [json.dumps({"query": f"request {i} of w{i % 2}", "tools": [names[i % 2]]}) for i in range(60)]
+    Path("many.jsonl").write_text("\n".join(lines))
+    build("--usages", "many.jsonl")
+    assert document("search", "here", "w1")["by"] == "fused"
+    assert document("stats", "here")["trained"] is False
+    assert document("train", "here")["n_usages"] == 60
+    assert document("stats", "here")["trained"] is True
+    found = document("search", "here", "request of w1", "-k", "1")
+    assert (found["by"], found["tools"][0]["name"]) == ("refined", "play_song")
+    selected = document("search", "here", "request of w1", "--recall", "0.9")["tools"]
+    assert selected[0]["name"] == "play_song"
+    assert len(document("search", "here", "request of w1", "--recall", "1")["tools"]) == 4
+
+
+@uses_hashed_words
 def test_a_damaged_index_is_built_anew_and_that_is_said() -> None:
     build("--usages", "usages.jsonl")
     (damaged,) = Path("here").glob("vectors-*")
@@ -150,6 +167,11 @@ def test_a_damaged_index_is_built_anew_and_that_is_said() -> None:
         (["add", "nowhere", "--usages", "usages.jsonl"], 1, "there is no index in nowhere"),
         (["remove", "nowhere", "x"], 1, "there is no index in nowhere"),
         (["add", "here"], 2, "nothing to add"),
+        (["train", "here"], 2, "too few to learn from"),
+        (["search", "here", QUERY, "--by", "refined"], 2, "plait index train"),
+        (["search", "here", QUERY, "--recall", "0.9"], 2, "plait index train"),
+        (["search", "here", QUERY, "--recall", "0.9", "--by", "bm25"], 2, "leave --by out"),
+        (["search", "here", QUERY, "--recall", "7"], 2, "between 0 and 1"),
         (["remove", "here", "no_tool"], 1, "no tool 'no_tool'"),
         (["search", "here", QUERY, "--encoder", "other"], 1, "give the encoder that made it"),
         (["build", "here", "--usages", "none.jsonl"], 2, "cannot be read"),
