@@ -146,7 +146,8 @@ def _fit(examples: Sequence[Example], seed: int, n_nets: int) -> ToolRefiner:
 
 def _standardized(features: Floats, mean: Floats, scale: Floats) -> Floats:
     """Features in standard deviations; what is far beyond all examples is as what is just beyond them."""
-    return np.clip((features - mean) / scale, -_FARTHEST, _FARTHEST)
+    known: Floats = np.clip((features - mean) / scale, -_FARTHEST, _FARTHEST)
+    return known
 
 
 def _padded(
