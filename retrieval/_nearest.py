@@ -21,7 +21,7 @@ from plait.retrieval._types import Vectors
 
 FAISS_ABOVE = 8_000
 """Vectors above which FAISS compares all of them faster than numpy."""
-HNSW_ABOVE = 8_000
+HNSW_ABOVE = 20_000
 """Vectors above which a graph is so much faster than comparing all that it is worth building."""
 
 _NEIGHBOURS = 32  # of a vector, in each layer of the graph

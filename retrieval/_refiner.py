@@ -146,8 +146,8 @@ def _fit(examples: Sequence[Example], seed: int, n_nets: int) -> ToolRefiner:
 
 def _standardized(features: Floats, mean: Floats, scale: Floats) -> Floats:
     """Features in standard deviations; what is far beyond all examples is as what is just beyond them."""
-    standardized: Floats = np.clip((features - mean) / scale, -_FARTHEST, _FARTHEST)
-    return standardized
+    known: Floats = np.clip((features - mean) / scale, -_FARTHEST, _FARTHEST)
+    return known
 
 
 def _padded(

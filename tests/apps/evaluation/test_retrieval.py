@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from plait.apps import _eval_retrieval
 from plait.apps.cli import app
+from plait.apps.evaluation import _retrieval_data
 from plait.apps.evaluation._bfcl import BFCLBenchmark
 from plait.apps.evaluation._retrieval import BASELINE, KS, RetrievalScore, compared, measure, score
 from plait.apps.evaluation._retrieval_data import Pool, RetrievalSet, bfcl_pool, divided
@@ -79,28 +80,33 @@ def test_misses_are_compared_with_those_of_descriptions() -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashed words in the place of the default encoder."""
+    """Twelve tools with ten requests each, and hashed words in the place of the default encoder."""
+    requests = tuple(
+        Usage(f"request {i} about w{tool.name}", (tool.name,)) for tool in TOOLS for i in range(10)
+    )
+    monkeypatch.setattr(_retrieval_data, "bfcl_pool", lambda benchmark: Pool(TOOLS, requests))
     monkeypatch.setattr(_eval_retrieval, "open_encoder", lambda name, output: HashingEncoder())
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_command_prints_a_line_for_each_ranking() -> None:
+def test_the_command_prints_a_line_for_each_ranking_and_each_selection() -> None:
     done = CliRunner().invoke(app, ["eval", "retrieval"])
     assert done.exit_code == 0, done.output
     header, *lines = done.stdout.splitlines()
-    lines, selections = lines[:-5], lines[-5:]
-    assert [line.split("\t")[0] for line in selections][2] == "selected for recall 0.95"
     assert header.split("\t")[:2] == ["ranking", "recall@1"]
-    rows = {line.split("\t")[0]: [float(x) for x in line.split("\t")[1:]] for line in lines}
+    rows = {line.split("\t")[0]: [float(x) for x in line.split("\t")[1:]] for line in lines[:-5]}
     assert rows["Tool2Vec, fused"][2] > rows[BASELINE][2]
     assert rows[BASELINE][-2:] == [1, 1]
+    assert lines[-3].split("\t")[0] == "selected for recall 0.95"
 
 
 @pytest.mark.usefixtures("quick")
 def test_the_document_says_what_was_measured() -> None:
     done = CliRunner().invoke(app, ["eval", "retrieval", "--seed", "3", "--json"])
     document = json.loads(done.stdout)
-    assert (document["n_tools"], document["seed"], document["encoder"]) == (2574, 3, "hashed words 256")
+    assert (document["seed"], document["encoder"]) == (3, "hashed words 256")
+    assert [document[name] for name in ("n_tools", "n_usages", "n_tests")] == [12, 60, 60]
     assert {"name", "recall@1", "recall@3", "recall@5", "recall@10", "ndcg@5", "misses@3", "misses@5"} == set(
         document["rankings"][0]
     )
+    assert [selection["wanted"] for selection in document["selections"]] == [0.8, 0.9, 0.95, 0.98, 0.99]
