@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plait._version import __version__
-from plait.apps import _eval, _models, _train
+from plait.apps import _eval, _history, _models, _train
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
 from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
 from plait.errors import ConfigurationError, PlaitError, RunError
@@ -44,6 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(_eval.app, name="eval")
+app.add_typer(_history.app, name="history")
 app.add_typer(_models.app, name="models", help="List, fetch, show, check and remove models.")
 app.add_typer(_train.app, name="train")
 

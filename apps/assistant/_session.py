@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from plait.apps.assistant._history import ActionLog
 from plait.apps.assistant._questions import Decision, Question
 from plait.apps.assistant._settings import Settings
 from plait.apps.assistant._stream import (
@@ -18,7 +19,8 @@ from plait.apps.assistant._stream import (
     SessionEvent,
     SettingsChanged,
 )
-from plait.errors import ApprovalError, BusyError, ConfigurationError, RunError
+from plait.apps.assistant._undo import UndoRegistry
+from plait.errors import ApprovalError, BusyError, ConfigurationError, RunError, ToolError
 from plait.models import ChatModel
 from plait.orchestrator import (
     Agent,
@@ -33,7 +35,7 @@ from plait.orchestrator import (
     call_tool,
 )
 from plait.planners import PlanExample
-from plait.tools import Toolbox
+from plait.tools import Tool, Toolbox, to_text
 
 
 class Backend(Protocol):
@@ -79,6 +81,8 @@ class Session:
         backend: makes model and tools from settings.
         settings: what to begin with.
         examples: worked examples for the planner's prompt.
+        log: where every call is recorded; ``None`` keeps no history.
+        undo: finds out how calls can be undone, for the settings.
         executor: carries out a call.
         now: the user's clock.
     """
@@ -89,12 +93,17 @@ class Session:
         settings: Settings,
         *,
         examples: Sequence[PlanExample] = (),
+        log: ActionLog | None = None,
+        undo: Callable[[Settings], UndoRegistry] = lambda settings: UndoRegistry(),
         executor: Executor = call_tool,
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._backend = backend
         self._settings = settings
         self._examples = examples
+        self._log = log
+        self._undo_for = undo
+        self._undo = UndoRegistry()
         self._executor = executor
         self._now = now
         self._stream = EventStream()
@@ -263,11 +272,12 @@ class Session:
             examples=self._examples,
             policy="writes" if settings.is_asking else "none",
             approve=self._approve,
-            executor=self._executor,
+            executor=self._execute,
             now=self._now,
             instructions=settings.instructions,
         )
         self._settings, self._model, self._toolbox, self._agent = settings, model, toolbox, agent
+        self._undo = self._undo_for(settings)
 
     def _check_idle(self) -> None:
         if self._is_configuring:
@@ -283,6 +293,22 @@ class Session:
             earlier=[run for run in past if run is not None],
             on_event=lambda event: self._take_in(turn, event),
         )
+
+    async def _execute(self, tool: Tool, arguments: Mapping[str, Any]) -> Any:
+        """Make a call and record it; one that cannot be recorded is not made."""
+        if self._log is None:
+            return await self._executor(tool, arguments)
+        number = self._log.begin(self._current.query if self._current else "", tool, arguments)
+        try:
+            result, undo = await self._undo.call(tool, arguments, self._executor)
+        except ToolError as error:
+            self._log.finish(number, "failed", str(error))
+            raise
+        except BaseException:
+            self._log.finish(number, "cancelled", "")
+            raise
+        self._log.finish(number, "ok", to_text(result), undo)
+        return result
 
     def _take_in(self, turn: Turn, event: Event) -> None:
         if isinstance(event, ApprovalRequested):
