@@ -7,7 +7,7 @@ VENV   ?= .venv
 QUERY  ?= Invite Thandiwe and Maya Okafor to a budget review on Monday from 10 to 11:30, and summarize budget-2027.pdf and save the summary in a note called Budget review
 
 bin      := $(VENV)/bin
-folders  := plait tools tools/assistant models retrieval planners orchestrator apps apps/evaluation
+folders  := plait tools tools/assistant models retrieval planners training orchestrator apps apps/assistant apps/evaluation
 sources  := $(sort $(foreach folder,$(folders),$(wildcard $(folder)/*.py)))
 checked  := $(folders) tests benchmarks examples
 

@@ -82,18 +82,40 @@ def open_model(options: ModelOptions, runner: asyncio.Runner, console: Console) 
     Raises:
         PlaitError: it cannot be had, and why.
     """
+    if is_served(options):
+        with waiting(console, f"connecting to {options.base_url}"):
+            return runner.run(connect_model(options))
+    return load_model(options, console)
+
+
+def is_served(options: ModelOptions) -> bool:
+    """Whether the model is at a server: :func:`connect_model` opens it, and otherwise :func:`load_model`."""
+    return options.base_url is not None and not options.model.startswith(_LANGCHAIN)
+
+
+async def connect_model(options: ModelOptions) -> ChatModel:
+    """The model at the server of these options.
+
+    Raises:
+        PlaitError: it cannot be reached, and why.
+    """
+    assert options.base_url is not None
+    return await HTTPModel.connect(
+        options.model,
+        base_url=options.base_url,
+        api_key=os.environ.get("PLAIT_API_KEY"),
+        context_length=options.context_length,
+    )
+
+
+def load_model(options: ModelOptions, console: Console) -> ChatModel:
+    """The model of these options that runs here; what is not there yet is downloaded.
+
+    Raises:
+        PlaitError: it cannot be had, and why.
+    """
     if options.model.startswith(_LANGCHAIN):
         return _langchain_model(options)
-    if options.base_url is not None:
-        with waiting(console, f"connecting to {options.base_url}"):
-            return runner.run(
-                HTTPModel.connect(
-                    options.model,
-                    base_url=options.base_url,
-                    api_key=os.environ.get("PLAIT_API_KEY"),
-                    context_length=options.context_length,
-                )
-            )
     with transfer_progress(console, options.model) as progress:
         found = find_model(options.model, progress=progress)
     with waiting(console, f"loading {found.name}"):

@@ -113,7 +113,8 @@ class RunView:
                 self._writing = ""
                 self._line(str(event.task))
             case TaskStarted():
-                self._row(event.task).started = time.monotonic()
+                row = self._row(event.task)
+                row.task, row.started = event.task, time.monotonic()  # its arguments may have been edited
             case TaskFinished():
                 self._finish(event.outcome)
             case JoinStarted():

@@ -1,4 +1,4 @@
-"""The command line: ``plait run``, ``plan``, ``tools``, ``index``, ``eval``, ``models`` and ``train``.
+"""The command line: ``plait run``, ``plan``, ``chat``, ``history``, ``tools``, ``index``, ``eval``, ``models`` ...
 
 Exit codes: 0 all was done; 1 something failed; 2 the command or its options are wrong; 3 a call was not
 approved; 130 interrupted. Answers and JSON go to standard output, everything else to standard error.
@@ -7,6 +7,7 @@ approved; 130 interrupted. Answers and JSON go to standard output, everything el
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plait._version import __version__
-from plait.apps import _eval, _index, _models, _train
+from plait.apps import _eval, _history, _index, _models, _train
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
 from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
 from plait.errors import ConfigurationError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from plait.apps.assistant import ActionLog, Settings
+    from plait.models import ChatModel
     from plait.orchestrator import Agent, Event, Run
     from plait.tools import Tool
 
@@ -44,6 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(_eval.app, name="eval")
+app.add_typer(_history.app, name="history")
 app.add_typer(_index.app, name="index")
 app.add_typer(_models.app, name="models", help="List, fetch, show, check and remove models.")
 app.add_typer(_train.app, name="train")
@@ -150,6 +154,35 @@ def plan(
     execute(lambda: _plan(query, options, output), output)
 
 
+@app.command()
+def chat(
+    model: ModelName = DEFAULT_MODEL,
+    base_url: BaseURL = None,
+    context_length: ContextLength = None,
+    planner: PlannerOption = None,
+    home: Home = None,
+    tools: Tools = None,
+    instructions: Annotated[str, typer.Option(help="What to keep in mind for every request.")] = "",
+    yes: Yes = False,
+    debug: Debug = False,
+) -> None:
+    """Talk with the assistant: requests that may refer to earlier ones, at the terminal or from a pipe."""
+    from plait.apps.assistant import Settings
+
+    settings = Settings(
+        home or default_home(),
+        model,
+        base_url,
+        context_length,
+        None if planner is None else planner.value,
+        tools,
+        instructions=instructions,
+        is_asking=not yes,
+    )
+    output = Output(as_json=False, debug=debug)
+    execute(lambda: _chat(settings, output), output)
+
+
 @app.command("tools")
 def list_tools(home: Home = None, tools: Tools = None, as_json: AsJSON = False, debug: Debug = False) -> None:
     """List the tools that plans may call."""
@@ -229,6 +262,38 @@ async def _write_plan(query: str, agent: Agent, output: Output) -> int:
         output.error(result.error)
         return FAILED
     return OK
+
+
+def _chat(settings: Settings, output: Output) -> int:
+    from plait.apps.assistant import ActionLog, history_path
+
+    open_toolbox(settings.home, settings.tools, None)  # a wrong option is told before a model is fetched
+    path = history_path()
+    with open_runner() as runner, nullcontext() if path is None else ActionLog(path) as log:
+        options = ModelOptions(settings.model, settings.base_url, settings.context_length)
+        return runner.run(_converse(settings, open_model(options, runner, output.console), log, output))
+
+
+async def _converse(settings: Settings, model: ChatModel, log: ActionLog | None, output: Output) -> int:
+    from plait.apps._approval import can_ask
+    from plait.apps._examples import assistant_examples
+    from plait.apps.assistant import Session
+    from plait.apps.assistant._backend import AssistantBackend, assistant_undo
+    from plait.apps.assistant._chat import Chat, Names
+    from plait.apps.assistant._reader import PipeReader, Reader, TerminalReader
+
+    backend = AssistantBackend(output.console, model)
+    session = Session(backend, settings, examples=assistant_examples(), log=log, undo=assistant_undo)
+    try:
+        async with session:
+            names = Names()
+            inputs = None if log is None else log.path.with_suffix(".inputs")
+            reader: Reader = TerminalReader(names.complete, inputs) if can_ask() else PipeReader()
+            chat = Chat(session, reader, output, names=names, log=log, undo=assistant_undo)
+            return await chat.run()
+    except asyncio.CancelledError:
+        output.interrupted()
+        leave(INTERRUPTED)
 
 
 def _tools(home: Path, tools: str | None, output: Output) -> int:

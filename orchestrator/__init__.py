@@ -17,7 +17,7 @@ from plait.orchestrator._events import (
     TaskStarted,
 )
 from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
-from plait.orchestrator._policy import POLICIES, ApprovalRequest, Approver, PendingCall, Policy
+from plait.orchestrator._policy import POLICIES, Approval, ApprovalRequest, Approver, PendingCall, Policy
 from plait.orchestrator._run import Run, Timings
 from plait.orchestrator._summarizer import Summarizer
 from plait.orchestrator.agent import PLANNERS, Agent, default_planner
@@ -27,6 +27,7 @@ __all__ = [
     "POLICIES",
     "Agent",
     "AnswerTextWritten",
+    "Approval",
     "ApprovalGiven",
     "ApprovalRequest",
     "ApprovalRequested",

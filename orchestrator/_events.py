@@ -7,7 +7,7 @@ the time in seconds since the run began.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from plait.errors import PlaitError
@@ -90,6 +90,8 @@ class ApprovalGiven:
 
     at_s: float
     approved: frozenset[int]
+    edits: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """The arguments that the user changed, by task."""
 
 
 @dataclass(frozen=True, slots=True)

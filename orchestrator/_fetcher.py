@@ -13,7 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from plait.errors import (
@@ -36,8 +36,8 @@ from plait.orchestrator._events import (
     TaskPlanned,
     TaskStarted,
 )
-from plait.orchestrator._policy import ApprovalRequest, Approver, PendingCall, Policy, ask_for_none
-from plait.planners import Plan, Ref, Status, Task, TaskOutcome, substitute
+from plait.orchestrator._policy import Approval, ApprovalRequest, Approver, PendingCall, Policy, ask_for_none
+from plait.planners import Plan, Ref, Status, Task, TaskOutcome, references, substitute
 from plait.tools import Tool, Toolbox, to_text
 
 Executor: TypeAlias = Callable[[Tool, Mapping[str, Any]], Awaitable[Any]]
@@ -84,6 +84,8 @@ class TaskFetcher:
         approve: who is asked; where nobody is, what needs an approval is declined.
         earlier: outcomes of the run's earlier plans. Tasks may refer to them, and a call that had
             finished with the same arguments is not made again.
+        past: outcomes of earlier requests of the conversation. Tasks may refer to them; the same call may
+            be wanted again, and is made again.
         untrusted_plan: the planner has read what outsiders wrote, so that whatever it writes into an
             argument counts as untrusted.
 
@@ -102,6 +104,7 @@ class TaskFetcher:
         policy: Policy = ask_for_none,
         approve: Approver | None = None,
         earlier: Iterable[TaskOutcome] = (),
+        past: Iterable[TaskOutcome] = (),
         untrusted_plan: bool = False,
     ) -> None:
         if max_concurrency is not None and max_concurrency < 1:
@@ -114,8 +117,9 @@ class TaskFetcher:
         self._policy = policy
         self._approve = approve
         self._untrusted_plan = untrusted_plan
-        self._outcomes = {outcome.task.id: outcome for outcome in earlier}
-        self._finished_calls = _finished_calls(self._outcomes.values())
+        own = {outcome.task.id: outcome for outcome in earlier}
+        self._finished_calls = _finished_calls(own.values())
+        self._outcomes = {outcome.task.id: outcome for outcome in past} | own
         self._nodes: dict[int, _Node] = {}
         self._ready: deque[_Node] = deque()
         """To be looked at: newly planned, or a result that they need has come or will never come."""
@@ -387,31 +391,49 @@ class TaskFetcher:
             calls = tuple(self._pending_call(node) for node in pending.values())
             request = ApprovalRequest(Plan(tuple(node.task for node in self._nodes.values())), calls)
             self._emit(ApprovalRequested(self._clock(), request))
-            approved = await self._approved(request)
-            self._emit(ApprovalGiven(self._clock(), approved))
+            approval = await self._approved(request)
+            self._emit(ApprovalGiven(self._clock(), approval.approved, approval.edits))
+            for k in approval.approved:
+                pending[k].gated = False
+                self._edit(pending[k], approval.edits.get(k, {}))
             for k, node in pending.items():
-                if k in approved:
-                    node.gated = False
-                elif not node.done:
+                if k not in approval.approved and not node.done:
                     self._end(node, "declined", error=self._declined(node))
                     self._settle()
-            self._queue.extend(node for node in held if not node.done)
+            changed = [pending[k] for k in approval.approved if approval.edits.get(k)]
+            self._ready.extend(node for node in changed if not (node.done or node.missing))
+            self._queue.extend(node for node in held if not node.done and node not in changed)
             self._advance()
         except BaseException as error:
             self._stop(error)
             raise
 
-    async def _approved(self, request: ApprovalRequest) -> frozenset[int]:
+    def _edit(self, node: _Node, edits: Mapping[str, Any]) -> None:
+        """Put in the user's arguments, and wait no more for results that only the planned ones used."""
+        if not edits:
+            return
+        node.task = replace(node.task, arguments={**node.task.arguments, **edits})
+        needs = node.task.dependencies
+        for k in node.needs - needs:
+            source = self._nodes.get(k)
+            if source is not None and not source.done:
+                source.dependents.remove(node)
+                node.missing -= 1
+        node.needs = needs
+
+    async def _approved(self, request: ApprovalRequest) -> Approval:
         asked = frozenset(call.task.id for call in request.calls)
         if self._approve is None:
-            return frozenset()
+            return Approval(frozenset())
         try:
             answer = await self._approve(request)
         except asyncio.CancelledError:
             if self._stopped_by is not None:
                 raise
             answer = False  # the question was withdrawn: a dialog closed, a connection lost
-        return asked if answer is True else asked & frozenset(answer or ())
+        if isinstance(answer, Approval):
+            return replace(answer, approved=asked & answer.approved)
+        return Approval(asked if answer is True else asked & frozenset(answer or ()))
 
     def _is_pending(self, node: _Node) -> bool:
         return node.gated and not node.done
@@ -419,7 +441,19 @@ class TaskFetcher:
     def _pending_call(self, node: _Node) -> PendingCall:
         assert node.tool is not None
         arguments = node.arguments or substitute(node.task.arguments, self._result_or_ref, _text_or_ref)
-        return PendingCall(node.task, node.tool, arguments, node.untrusted)
+        marked = (name for name, value in node.task.arguments.items() if self._is_untrusted(value))
+        return PendingCall(node.task, node.tool, arguments, node.untrusted, frozenset(marked))
+
+    def _is_untrusted(self, value: Any) -> bool:
+        """Whether outsiders may have written something in a planned argument."""
+        if self._untrusted_plan:
+            return True
+        for k in {ref.task for ref in references(value)}:
+            source = self._nodes.get(k)
+            known = self._outcomes.get(k) if source is None else None
+            if (source is not None and source.result_is_untrusted) or (known is not None and known.untrusted):
+                return True
+        return False
 
     def _result_or_ref(self, ref: Ref) -> Any:
         try:

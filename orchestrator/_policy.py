@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from plait.errors import ConfigurationError
@@ -24,6 +24,8 @@ class PendingCall:
     """Its arguments; where another waiting call's result is missing, the reference to it stands."""
     untrusted: bool
     """Whether outsiders may have written something that stands in the arguments."""
+    untrusted_arguments: frozenset[str] = frozenset()
+    """The arguments in which it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,19 @@ class ApprovalRequest:
     calls: tuple[PendingCall, ...]
 
 
-Approver: TypeAlias = Callable[[ApprovalRequest], Awaitable[bool | Set[int]]]
-"""Answers a request: all (``True``), none (``False``), or the numbers of the tasks that may run."""
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """An answer to a request that may change the calls."""
+
+    approved: frozenset[int]
+    """The numbers of the tasks that may run; the others are declined."""
+    edits: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Arguments that take the place of the planned ones, as they are, by task and name."""
+
+
+Approver: TypeAlias = Callable[[ApprovalRequest], Awaitable[bool | Set[int] | Approval]]
+"""Answers a request: all (``True``), none (``False``), the numbers of the tasks that may run, or an
+:class:`Approval`."""
 
 
 def ask_for_writes(tool: Tool, untrusted: bool) -> bool:

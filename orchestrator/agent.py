@@ -32,6 +32,7 @@ from plait.orchestrator._events import (
     RunStarted,
 )
 from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
+from plait.orchestrator._history import History, recall
 from plait.orchestrator._policy import Approver, Policy, find_policy
 from plait.orchestrator._run import Run
 from plait.planners import (
@@ -85,6 +86,8 @@ class Agent:
         approve: is asked about them, once a plan; without it they are declined.
         executor: carries out a call; the default calls the tool in this process.
         now: the user's clock; ``None`` for tools that have nothing to do with time: the prompt tells none.
+        instructions: what the user wants to be kept in mind for every request, in his own words.
+        history_tokens: how much of the prompt may tell of a conversation's earlier requests.
 
     Raises:
         UnknownModelError, ModelFileError, DownloadError: the model cannot be had.
@@ -107,6 +110,8 @@ class Agent:
         approve: Approver | None = None,
         executor: Executor = call_tool,
         now: Callable[[], datetime] | None = datetime.now,
+        instructions: str = "",
+        history_tokens: int = 512,
     ) -> None:
         self.toolbox = tools if isinstance(tools, Toolbox) else Toolbox(tools)
         if not len(self.toolbox):
@@ -124,24 +129,30 @@ class Agent:
         """Who is asked about calls that need an approval; may be set until the run begins."""
         self._executor = executor
         self._now = now
+        self._instructions = " ".join(instructions.split())
+        self._history_tokens = history_tokens
 
-    async def run(self, query: str, *, on_event: Emit | None = None) -> Run:
+    async def run(self, query: str, *, earlier: Sequence[Run] = (), on_event: Emit | None = None) -> Run:
         """Carry out ``query``; ``on_event`` is called with every event as it happens.
+
+        ``earlier`` are the conversation's runs before this one, oldest first: the planner is told what they
+        asked, called and got, as far as ``history_tokens`` allow and outsiders have not written it, and the
+        tasks may refer to their results. Tasks are numbered on through a conversation.
 
         A failure of a tool, the planner or the model does not raise: it is in the run, beside what had
         finished before; see :meth:`Run.raise_for_error`. Cancelling this cancels everything under it.
         """
-        return await self._run(query, on_event or _ignore)
+        return await self._run(query, on_event or _ignore, earlier)
 
-    def run_sync(self, query: str, *, on_event: Emit | None = None) -> Run:
+    def run_sync(self, query: str, *, earlier: Sequence[Run] = (), on_event: Emit | None = None) -> Run:
         """:meth:`run`, for scripts that have no event loop."""
-        return asyncio.run(self.run(query, on_event=on_event))
+        return asyncio.run(self.run(query, earlier=earlier, on_event=on_event))
 
     async def plan(self, query: str, *, on_event: Emit | None = None) -> Run:
         """Plan ``query`` and call nothing; the run has the plan and no tasks."""
         run = Run(query)
         clock = _clock()
-        planning = _Planning(run, self._context(run, 0, ""), clock, on_event or _ignore)
+        planning = _Planning(run, self._context(run, History(), 0, ""), clock, on_event or _ignore)
         try:
             async with asyncio.timeout(self._deadline_s) as deadline:
                 async for _ in planning.tasks(self.planner):
@@ -189,8 +200,9 @@ class Agent:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _run(self, query: str, emit: Emit) -> Run:
+    async def _run(self, query: str, emit: Emit, earlier: Sequence[Run] = ()) -> Run:
         """The core loop: plan and fetch, join, and again while another plan is wanted."""
+        history = recall(earlier, self.model, max_tokens=self._history_tokens)
         run = Run(query)
         clock = _clock()
         emit(RunStarted(clock(), query))
@@ -198,9 +210,9 @@ class Agent:
         try:
             async with asyncio.timeout(self._deadline_s) as deadline:
                 for round_ in range(self.planner.max_rounds):
-                    decision = await self._plan_and_fetch(run, round_, feedback, clock, emit)
+                    decision = await self._plan_and_fetch(run, history, round_, feedback, clock, emit)
                     if decision is None:
-                        decision = await self._join(run, round_, clock, emit)
+                        decision = await self._join(run, history, round_, clock, emit)
                     if isinstance(decision, Answer):
                         run.answer = decision.text
                         break
@@ -227,7 +239,13 @@ class Agent:
         return DeadlineError(f"the run did not end within its deadline of {self._deadline_s} s")
 
     async def _plan_and_fetch(
-        self, run: Run, round_: int, feedback: str, clock: Callable[[], float], emit: Emit
+        self,
+        run: Run,
+        history: History,
+        round_: int,
+        feedback: str,
+        clock: Callable[[], float],
+        emit: Emit,
     ) -> Answer | Replan | None:
         """Plan, and run the tasks as they are planned. ``None``: it is for the joiner to decide."""
         fetcher = TaskFetcher(
@@ -239,11 +257,12 @@ class Agent:
             policy=self._policy,
             approve=self.approve,
             earlier=run.tasks,
+            past=history.outcomes,
             # A planner that has read what outsiders wrote may have been talked into its plan.
             untrusted_plan=any(outcome.untrusted for outcome in run.tasks),
         )
         emit(PlanStarted(clock(), round_))
-        planning = _Planning(run, self._context(run, round_, feedback), clock, emit)
+        planning = _Planning(run, self._context(run, history, round_, feedback), clock, emit)
         failure: PlanError | None = None
         try:
             await fetcher.run(planning.tasks(self.planner))
@@ -264,11 +283,13 @@ class Agent:
             return Replan("")
         return None if is_last else _mending(run, fetcher.outcomes)
 
-    async def _join(self, run: Run, round_: int, clock: Callable[[], float], emit: Emit) -> Answer | Replan:
+    async def _join(
+        self, run: Run, history: History, round_: int, clock: Callable[[], float], emit: Emit
+    ) -> Answer | Replan:
         began = clock()
         emit(JoinStarted(began))
         decision: Answer | Replan | None = None
-        async with aclosing(self.joiner.join(self._context(run, round_, ""))) as steps:
+        async with aclosing(self.joiner.join(self._context(run, history, round_, ""))) as steps:
             async for step in steps:
                 if isinstance(step, AnswerText):
                     emit(AnswerTextWritten(clock(), step.text))
@@ -281,7 +302,7 @@ class Agent:
             raise RunError("the joiner gave neither an answer nor the wish for another plan")
         return decision
 
-    def _context(self, run: Run, round_: int, feedback: str) -> PlanContext:
+    def _context(self, run: Run, history: History, round_: int, feedback: str) -> PlanContext:
         return PlanContext(
             query=run.query,
             now=self._now() if self._now is not None else None,
@@ -289,6 +310,9 @@ class Agent:
             plans=tuple(run.plans),
             feedback=feedback,
             rounds_left=self.planner.max_rounds - round_ - 1,
+            first_number=history.first_number,
+            history=history.turns,
+            instructions=self._instructions,
         )
 
 

@@ -24,6 +24,7 @@ PlaitError
 │   ├── DependencyError        a task was not run because a task it needs failed
 │   ├── ReferenceValueError    ``$k.field`` or ``$k[0]`` does not exist in the result of task k
 │   ├── ApprovalError          the call was declined, or nobody could be asked
+│   ├── BusyError              a session does one thing at a time
 │   └── DeadlineError          the run passed its deadline
 ├── ToolIndexError             a tool index is damaged, or of another version or encoder
 └── ConfigurationError         an option or a file of the user's that cannot be used
@@ -39,6 +40,7 @@ from collections.abc import Iterable
 __all__ = [
     "AmbiguousError",
     "ApprovalError",
+    "BusyError",
     "ConfigurationError",
     "ContextLengthError",
     "DeadlineError",
@@ -275,6 +277,10 @@ class ReferenceValueError(RunError):
 
 class ApprovalError(RunError):
     """The call was declined, or it needs an approval and nobody could be asked."""
+
+
+class BusyError(RunError):
+    """The session is carrying out a request, or changing its settings."""
 
 
 class DeadlineError(RunError):

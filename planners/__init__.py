@@ -6,6 +6,8 @@ from plait.planners._context import (
     AnswerText,
     Joiner,
     JoinerStep,
+    PastCall,
+    PastTurn,
     PlanContext,
     Planner,
     PlannerStep,
@@ -30,7 +32,7 @@ from plait.planners._plan import (
     references,
     substitute,
 )
-from plait.planners._prompts import PlanExample, json_value
+from plait.planners._prompts import PlanExample, describe_conversation, json_value
 from plait.planners._react import ReactPlanner
 from plait.planners._tuned import TunedPlanner
 
@@ -44,6 +46,8 @@ __all__ = [
     "JoinerStep",
     "ModelJoiner",
     "NativePlanner",
+    "PastCall",
+    "PastTurn",
     "Plan",
     "PlanContext",
     "PlanExample",
@@ -61,6 +65,7 @@ __all__ = [
     "TunedPlanner",
     "Value",
     "argument_names",
+    "describe_conversation",
     "json_value",
     "make_text",
     "parse_plan",

@@ -118,11 +118,13 @@ class CompilerPlanner:
         """
         if self._model.grammar_kind is None:
             return None
-        if not context.outcomes:
+        if context.next_number == 1:
             return self._first_grammar
-        failed = {o.task.id for o in context.outcomes if not o.ok}
         return plan_grammar(
-            self._toolbox, first=context.next_number, unavailable=failed, dialect=self._chosen.name
+            self._toolbox,
+            first=context.next_number,
+            unavailable=context.unavailable,
+            dialect=self._chosen.name,
         )
 
     async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
@@ -145,8 +147,8 @@ class CompilerPlanner:
             yield task
 
     def _parser(self, context: PlanContext) -> PlanParser | JSONPlanParser:
-        earlier = [o.task.id for o in context.outcomes if o.ok]
+        first, earlier = context.next_number, context.referable
         if self._as_json:
-            return JSONPlanParser(first=context.next_number, earlier=earlier)
+            return JSONPlanParser(first=first, earlier=earlier)
         signatures = argument_names(self._toolbox, dialect=self._chosen.name)
-        return PlanParser(signatures, first=context.next_number, earlier=earlier)
+        return PlanParser(signatures, first=first, earlier=earlier)

@@ -43,6 +43,31 @@ class TaskOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class PastCall:
+    """A call of an earlier request of the conversation, without what outsiders wrote."""
+
+    task: Task
+    """The task; without arguments where its planner had read what outsiders wrote."""
+    status: Status
+    text: str | None
+    """What came of it, cut where it is long; ``None`` where outsiders may have written it."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result to refer to."""
+        return self.status == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class PastTurn:
+    """An earlier request of the conversation."""
+
+    query: str
+    """What the user asked, in his own words; cut where it is long."""
+    calls: tuple[PastCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PlanContext:
     """What a planner or joiner may know of a run."""
 
@@ -58,11 +83,28 @@ class PlanContext:
     """Why another plan is wanted."""
     rounds_left: int = 0
     """How many more plans the run may have after this one."""
+    first_number: int = 1
+    """The number of the run's first task; those below it belong to earlier requests of the conversation."""
+    history: Sequence[PastTurn] = ()
+    """The conversation's earlier requests, oldest first; the results of their calls may be referred to."""
+    instructions: str = ""
+    """What the user wants to be kept in mind for every request."""
 
     @property
     def next_number(self) -> int:
         """The number of the next task to be planned."""
-        return max((o.task.id for o in self.outcomes), default=0) + 1
+        return max((o.task.id for o in self.outcomes), default=self.first_number - 1) + 1
+
+    @property
+    def referable(self) -> frozenset[int]:
+        """The numbers of the tasks whose results a new task may use."""
+        past = (call.task.id for turn in self.history for call in turn.calls if call.ok)
+        return frozenset(past) | {o.task.id for o in self.outcomes if o.ok}
+
+    @property
+    def unavailable(self) -> frozenset[int]:
+        """The numbers below the next one that no new task may use."""
+        return frozenset(range(1, self.next_number)) - self.referable
 
 
 @dataclass(frozen=True, slots=True)

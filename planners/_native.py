@@ -11,7 +11,12 @@ from typing import Any
 from plait.models import ChatModel, Message, ToolCall
 from plait.planners._context import Answer, PlanContext, PlannerStep, PlanText
 from plait.planners._plan import Task
-from plait.planners._prompts import describe_now, describe_outcome, native_instructions
+from plait.planners._prompts import (
+    describe_conversation,
+    describe_now,
+    describe_outcome,
+    native_instructions,
+)
 from plait.tools import Toolbox
 
 
@@ -58,7 +63,7 @@ class NativePlanner:
 
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far, with calls and results as the model's convention has them."""
-        request = f"{describe_now(context.now)}{context.query}"
+        request = f"{describe_now(context.now)}{describe_conversation(context)}{context.query}"
         turns = [Message.instructions(native_instructions()), Message("user", request)]
         names = {own: name for name, own in self._names.items()}
         outcomes = {o.task.id: o for o in context.outcomes}

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from plait.models import Message
-from plait.planners._context import PlanContext, TaskOutcome
+from plait.planners._context import PastCall, PlanContext, TaskOutcome
 from plait.planners._dialects import KEYWORD, CallForm, Dialect, PlanPrinter
 from plait.planners._general_examples import GENERAL_EXAMPLES
 from plait.planners._parser import parse_plan
@@ -173,7 +173,9 @@ def plan_request(context: PlanContext, write: Callable[[Task], str] = str) -> st
 
     ``write`` prints the calls that were made.
     """
-    parts = []
+    parts = (
+        [describe_conversation(context, write).rstrip()] if context.history or context.instructions else []
+    )
     if context.outcomes:
         parts += [f"Request: {context.query}", "Done so far:\n" + describe_outcomes(context.outcomes, write)]
         parts.append(
@@ -185,6 +187,8 @@ def plan_request(context: PlanContext, write: Callable[[Task], str] = str) -> st
         if context.feedback:
             parts.append(context.feedback)
         parts.append(f"Request: {context.query}")
+        if context.next_number > 1:
+            parts.append(f"Number the calls from {context.next_number} on.")
     return describe_now(context.now) + "\n".join([*parts, "Plan:"])
 
 
@@ -193,7 +197,26 @@ def join_request(context: PlanContext) -> str:
     done = (
         describe_outcomes(context.outcomes) if context.outcomes else "(no tool was called, nothing was done)"
     )
-    return f"{describe_now(context.now)}Results:\n{done}\n\nRequest: {context.query}"
+    before = describe_conversation(context)
+    return f"{describe_now(context.now)}{before}Results:\n{done}\n\nRequest: {context.query}"
+
+
+def describe_conversation(context: PlanContext, write: Callable[[Task], str] = str) -> str:
+    """What the user always wants to be kept in mind, and the conversation so far; empty where there is none."""
+    parts = [f"Keep in mind: {context.instructions}\n"] if context.instructions else []
+    if context.history:
+        parts.append("Earlier requests, done; their results can be used by their numbers:\n")
+    for turn in context.history:
+        parts.append(f"Request: {turn.query}\n")
+        parts += [f"{write(call.task)}\n-> {_describe_past(call)}\n" for call in turn.calls]
+    return "".join(parts)
+
+
+def _describe_past(call: PastCall) -> str:
+    """What came of a call of an earlier request; what outsiders may have written is only named."""
+    if call.text is not None:
+        return call.text
+    return f"(text by others, in ${call.task.id})" if call.ok else call.status
 
 
 def describe_outcomes(outcomes: Iterable[TaskOutcome], write: Callable[[Task], str] = str) -> str:

@@ -16,7 +16,7 @@ from plait.planners._context import Answer, PlanContext, PlannerStep, PlanText
 from plait.planners._dialects import argument_names
 from plait.planners._grammar import step_grammar
 from plait.planners._parser import PlanParser
-from plait.planners._prompts import describe_now, describe_outcome, step_instructions
+from plait.planners._prompts import describe_conversation, describe_now, describe_outcome, step_instructions
 from plait.tools import Toolbox
 
 _ANSWER = re.compile(r"^\s*(?:Thought:[^\n]*\n\s*)?Answer:\s*(.*)", re.DOTALL)
@@ -44,7 +44,7 @@ class ReactPlanner:
 
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far: each call as the assistant's turn, its result as the user's."""
-        request = f"{describe_now(context.now)}Request: {context.query}"
+        request = f"{describe_now(context.now)}{describe_conversation(context)}Request: {context.query}"
         turns = [
             Message.instructions(step_instructions(self._toolbox, has_clock=context.now is not None)),
             Message("user", request),
@@ -60,15 +60,14 @@ class ReactPlanner:
         """The grammar of one turn: a thought, then a call or the answer."""
         if self._model.grammar_kind not in ("lark", "gbnf"):
             return None
-        failed = {o.task.id for o in context.outcomes if not o.ok}
-        return step_grammar(self._toolbox, number=context.next_number, unavailable=failed)
+        return step_grammar(self._toolbox, number=context.next_number, unavailable=context.unavailable)
 
     async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
         """One task, or the answer."""
         parser = PlanParser(
             argument_names(self._toolbox),
             first=context.next_number,
-            earlier=[o.task.id for o in context.outcomes if o.ok],
+            earlier=context.referable,
         )
         generation = self._model.stream(
             self.messages(context), grammar=self.grammar(context), max_tokens=self._max_tokens

@@ -10,7 +10,7 @@ from plait.planners._compiler import CompilerPlanner
 from plait.planners._context import PlanContext
 from plait.planners._dialects import COMPACT, PlanPrinter
 from plait.planners._plan import print_value
-from plait.planners._prompts import describe_outcomes
+from plait.planners._prompts import describe_conversation, describe_outcomes
 from plait.tools import Field, StringType, Tool, Toolbox
 from plait.tools._types import render_name, render_type, without_null
 
@@ -49,6 +49,8 @@ def tuned_instructions(tools: Iterable[Tool]) -> str:
 def tuned_request(context: PlanContext, printer: PlanPrinter) -> str:
     """The clock, the request and what was done so far."""
     lines = [short_clock(context.now)] if context.now is not None else []
+    if context.history or context.instructions:
+        lines.append(describe_conversation(context, printer.task).rstrip())
     lines.append(context.query)
     if context.outcomes:
         lines.append("Done:\n" + describe_outcomes(context.outcomes, printer.task))

@@ -9,6 +9,8 @@ from plait.models import resolve
 
 # Threads that spin at a barrier while other processes want the cores make llama.cpp many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# The user's own history is none of the tests' business.
+os.environ["PLAIT_HISTORY"] = "off"
 # A state that an earlier run of the tests left would change what a test counts.
 os.environ["PLAIT_PREFIX_CACHE"] = "off"
 

@@ -170,6 +170,7 @@ def test_every_option_is_on_the_page_of_the_command_line() -> None:
     commands = [root.commands[name] for name in ("run", "plan", "tools")]
     commands += root.commands["models"].commands.values()
     commands += root.commands["index"].commands.values()
+    commands += root.commands["history"].commands.values()
     for command in commands:
         for parameter in command.params:
             for option in parameter.opts:

@@ -23,6 +23,7 @@ SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
 FOLDERS = {name: ROOT / folder for name, folder in SETTINGS["package-dir"].items()}
 PUBLIC = [
     "plait",
+    "plait.apps.assistant",
     "plait.errors",
     "plait.models",
     "plait.orchestrator",

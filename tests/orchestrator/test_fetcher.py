@@ -25,6 +25,7 @@ from plait.errors import (
 )
 from plait.orchestrator import (
     POLICIES,
+    Approval,
     ApprovalGiven,
     ApprovalRequest,
     ApprovalRequested,
@@ -993,6 +994,59 @@ async def test_the_question_is_asked_once_when_all_that_needs_no_approval_has_ru
             assert isinstance(outcome.error, ApprovalError)
             assert outcome.error.task == outcome.task.id
             assert "was declined" in str(outcome.error)
+
+
+async def test_an_approved_call_is_made_with_the_arguments_that_the_user_put_in() -> None:
+    log: list[str] = []
+    answer = Approval(frozenset({1, 3, 5, 7}), {1: {"value": "y"}, 7: {"other": 9}, 8: {"value": 1}})
+    running = begin(world(log), PLAN, policy=POLICIES["writes"], approve=answering(answer, log))
+    outcomes = await running.finish()
+    assert sorted(log[3:]) == sorted(text.replace("x", "y") for text in ALL_AFTER)
+    assert outcomes[1].arguments == {"value": "y"}
+    assert outcomes[1].task == call(1, "write", value="y")
+    assert outcomes[7].arguments == {"value": "l", "other": 9}
+    (given,) = [e for e in running.events if isinstance(e, ApprovalGiven)]
+    assert given.edits[1] == {"value": "y"}
+
+
+async def test_a_call_does_not_wait_for_results_that_the_user_edited_away() -> None:
+    log: list[str] = []
+    answer = Approval(frozenset({3, 5}), {3: {"other": "mine"}, 5: {"value": "all mine"}})
+    running = begin(world(log), PLAN, policy=POLICIES["writes"], approve=answering(answer, log))
+    outcomes = await running.finish()
+    assert sorted(log[3:]) == ["write all mine", "write l"]
+    assert [outcomes[k].status for k in (1, 3, 4, 5, 7)] == ["declined", "ok", "skipped", "ok", "declined"]
+
+
+async def test_a_dollar_in_an_edited_argument_is_plain_text() -> None:
+    log: list[str] = []
+    answer = Approval(frozenset({1}), {1: {"value": "$2"}})
+    await run(world(log), PLAN, policy=POLICIES["writes"], approve=answering(answer, log))
+    assert "write $2" in log
+
+
+async def test_the_question_names_the_arguments_in_which_outsiders_may_have_written() -> None:
+    tasks = [
+        call(1, "web"),
+        call(2, "look"),
+        call(3, "send", value=Ref(2), other=Template(("see ", Ref(1)))),
+        call(4, "send", value=Ref(2)),
+    ]
+    running = begin(world([]), tasks, policy=POLICIES["writes"], approve=answering(False, []))
+    await running.finish()
+    (request,) = running.requests
+    assert [c.untrusted_arguments for c in request.calls] == [{"other"}, set()]
+    assert [c.untrusted for c in request.calls] == [True, False]
+
+
+async def test_results_of_earlier_requests_keep_their_label_and_are_not_taken_for_the_same_call() -> None:
+    log: list[str] = []
+    past = [TaskOutcome(call(1, "web"), "ok", result="web", untrusted=True, started_s=0.0, finished_s=1.0)]
+    tasks = [call(2, "web"), call(3, "send", value=Ref(1))]
+    running = begin(world(log), tasks, policy=POLICIES["untrusted"], approve=answering(False, log), past=past)
+    outcomes = await running.finish()
+    assert log == ["web web", "asked [3]"]
+    assert not outcomes[2].reused
 
 
 async def test_the_question_shows_real_arguments_and_references_where_there_are_none_yet() -> None:

@@ -1,0 +1,97 @@
+"""Asking at the chat's terminal which calls may be made, and with which arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from plait.apps._approval import read_answer
+from plait.apps._output import Output, printable
+from plait.apps.assistant._questions import Decision, Question, check_edits
+from plait.apps.assistant._reader import Reader
+from plait.apps.assistant._words import describe_call
+from plait.errors import ToolArgumentError
+from plait.orchestrator import PendingCall
+from plait.planners import Ref
+from plait.tools import to_jsonable
+
+_Edits = dict[int, dict[str, Any]]
+
+
+async def decide_at_terminal(question: Question, output: Output, reader: Reader) -> Mapping[int, Decision]:
+    """What the user decides on the calls of a question.
+
+    Raises:
+        EOFError, KeyboardInterrupt: the user leaves without an answer.
+    """
+    calls = {call.task.id: call for call in question.undecided}
+    known = {str(k): k for k in calls}
+    edits: _Edits = {}
+    show_question(output, calls, edits)
+    while True:
+        line = await reader.reply(_prompt(len(calls)))
+        words = line.lower().split()
+        if words[:1] in (["e"], ["edit"]):
+            number = known.get(words[1]) if len(words) > 1 else next(iter(calls)) if len(calls) == 1 else None
+            if number is None:
+                output.note(f"Say which: edit {' or edit '.join(known)}.")
+                continue
+            edits[number] = await _edited(calls[number], edits.get(number, {}), output, reader)
+            show_question(output, {number: calls[number]}, edits)
+            continue
+        answer = read_answer(line, known) if words else None
+        if answer is not None:
+            approved = calls.keys() if answer is True else answer or set()
+            return {k: Decision(k in approved, edits.get(k, {}) if k in approved else {}) for k in calls}
+
+
+def show_question(output: Output, calls: Mapping[int, PendingCall], edits: _Edits) -> None:
+    """Each call in words, and its real arguments, those with what others wrote marked."""
+    for number, call in calls.items():
+        arguments = {**call.arguments, **edits.get(number, {})}
+        words = describe_call(call.tool, arguments)
+        output.console.print(Text(printable(f"  {number}. {' '.join(words.split())}"), style="bold"))
+        for name, value in arguments.items():
+            output.note(f"{name} = {_shown(value)}", indent=5)
+            if name in call.untrusted_arguments and name not in edits.get(number, {}):
+                output.note("contains text that others wrote", style="yellow", indent=7)
+
+
+async def _edited(
+    call: PendingCall, edits: Mapping[str, Any], output: Output, reader: Reader
+) -> dict[str, Any]:
+    """The call's arguments as the user changes them, each in turn; enter leaves one as it is."""
+    while True:
+        changed = dict(edits)
+        for field in call.tool.arguments.fields:
+            current = changed.get(field.name, call.arguments.get(field.name))
+            before = _shown(current) if current is not None else ""
+            typed = await reader.reply(f"  {field.name}:", default=before)
+            if typed != before:
+                changed[field.name] = typed
+        try:
+            check_edits(call, changed)
+        except ToolArgumentError as error:
+            output.error(error)
+            continue
+        return changed
+
+
+def _prompt(n_calls: int) -> str:
+    if n_calls == 1:
+        return "Make it? [y]es, [n]o or [e]dit:"
+    return "Make them? [y]es, [n]o, the numbers of those to make, or edit NUMBER:"
+
+
+def _shown(value: Any) -> str:
+    """A value as it is edited: texts bare, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Ref):
+        return str(value)
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Ref) for item in value):
+        return f"[{', '.join(map(_shown, value))}]"
+    return json.dumps(to_jsonable(value), ensure_ascii=False)
