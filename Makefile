@@ -7,7 +7,7 @@ VENV   ?= .venv
 QUERY  ?= Invite Thandiwe and Maya Okafor to a budget review on Monday from 10 to 11:30, and summarize budget-2027.pdf and save the summary in a note called Budget review
 
 bin      := $(VENV)/bin
-folders  := plait tools tools/assistant models retrieval planners orchestrator apps apps/evaluation
+folders  := plait tools tools/assistant models retrieval planners orchestrator apps apps/evaluation apps/voice
 sources  := $(sort $(foreach folder,$(folders),$(wildcard $(folder)/*.py)))
 checked  := $(folders) tests benchmarks examples
 
@@ -41,7 +41,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.sources
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.sources
 	@echo "installing plait; the first time llama-cpp-python is compiled, which takes up to ten minutes"
-	@$(bin)/python -m pip install -qq --config-settings editable_mode=strict --editable ".[all,train,dev]"
+	@$(bin)/python -m pip install -qq --config-settings editable_mode=strict --editable ".[all,train,voice,dev]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.sources: $(VENV)/.created FORCE

@@ -25,6 +25,7 @@ PlaitError
 │   ├── ReferenceValueError    ``$k.field`` or ``$k[0]`` does not exist in the result of task k
 │   ├── ApprovalError          the call was declined, or nobody could be asked
 │   └── DeadlineError          the run passed its deadline
+├── VoiceError                 speech cannot be heard, recognized or spoken
 └── ConfigurationError         an option or a file of the user's that cannot be used
 
 Each message names the problem, the value and the fix. What a caller may want to branch on is a
@@ -62,6 +63,7 @@ __all__ = [
     "ToolTimeoutError",
     "UnknownModelError",
     "UnknownToolError",
+    "VoiceError",
 ]
 
 
@@ -277,6 +279,10 @@ class ApprovalError(RunError):
 
 class DeadlineError(RunError):
     """The run did not end within its deadline."""
+
+
+class VoiceError(PlaitError):
+    """Speech cannot be heard, recognized or spoken: a sound file, a device or a program is to blame."""
 
 
 class ConfigurationError(PlaitError):
