@@ -17,6 +17,7 @@ from plait.models._placement import Placement, choose_placement
 from plait.models._prefix_cache import PrefixCache
 from plait.models._scripted import Reply, ScriptedModel, ScriptedRequest
 from plait.models._server_facts import ServerFacts
+from plait.models._speech import RECOGNIZER, SPEECH, VOICE, SpeechSpec, find_speech
 from plait.models._store import (
     InstalledModel,
     Progress,
@@ -46,6 +47,9 @@ __all__ = [
     "CATALOG",
     "DEFAULT_MODEL",
     "PLANS",
+    "RECOGNIZER",
+    "SPEECH",
+    "VOICE",
     "AdaptedModel",
     "Adapter",
     "BatchCost",
@@ -75,6 +79,7 @@ __all__ = [
     "ScriptedModel",
     "ScriptedRequest",
     "ServerFacts",
+    "SpeechSpec",
     "Speed",
     "ThreadCounts",
     "ToolCall",
@@ -87,6 +92,7 @@ __all__ = [
     "file_sha256",
     "find_model",
     "find_spec",
+    "find_speech",
     "installed",
     "load_model",
     "measure_speed",

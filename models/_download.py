@@ -77,17 +77,42 @@ def pull(
         DownloadError: no source could deliver the file (the message has each one's reason), the disk is
             full (it has the numbers), or the folder cannot be written.
     """
-    spec = find_spec(name)
-    job = _Job(spec, model_path(spec, folder), progress, connect_timeout_s)
-    with _file_system_errors(job):
-        if is_verified(spec, job.path) or adopt(spec, job.path, progress=progress):
-            return job.path
-        job.path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(job):
-            if not is_verified(spec, job.path):  # another process may have fetched it in the meantime
-                _fetch_from_first(job, spec.sources if sources is None else tuple(sources))
-                remove_leftovers(job.path)
-    return job.path
+    return pull_files(
+        (find_spec(name),),
+        folder=folder,
+        progress=progress,
+        connect_timeout_s=connect_timeout_s,
+        sources=sources,
+    )
+
+
+def pull_files(
+    specs: Sequence[ModelSpec],
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    progress: ProgressCallback | None = None,
+    connect_timeout_s: float = 5.0,
+    sources: Sequence[Source] | None = None,
+) -> Path:
+    """:func:`pull` for the files of one model; the first one's path is returned.
+
+    Raises:
+        DownloadError: as :func:`pull`.
+    """
+    jobs = [_Job(spec, model_path(spec, folder), progress, connect_timeout_s) for spec in specs]
+    first = jobs[0].path
+    with _file_system_errors(jobs[0]):
+        if all(
+            is_verified(job.spec, job.path) or adopt(job.spec, job.path, progress=progress) for job in jobs
+        ):
+            return first
+        first.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(jobs[0]):
+            for job in jobs:
+                if not is_verified(job.spec, job.path):  # another process may have fetched it meanwhile
+                    _fetch_from_first(job, job.spec.sources if sources is None else tuple(sources))
+                    remove_leftovers(job.path)
+    return first
 
 
 def resolve(
