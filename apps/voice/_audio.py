@@ -63,6 +63,10 @@ class Sink(Protocol):
     def rate(self) -> int:
         """Samples a second that it takes, in Hz."""
 
+    @property
+    def ahead_samples(self) -> int:
+        """How many samples it wants before they are due, so that it never runs out in between."""
+
     async def write(self, samples: Samples) -> None:
         """Take these samples; returns when there is room for more.
 

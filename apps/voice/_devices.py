@@ -17,6 +17,7 @@ from plait.errors import MissingExtraError, VoiceError
 _MAX_WAITING_FRAMES = 600
 _SPEAKER_BLOCK_S = 0.02
 _SPEAKER_AHEAD_S = 0.25
+_SPEAKER_WANTED_S = 0.1
 _WRITE_TIMEOUT_S = 5.0
 
 
@@ -102,6 +103,7 @@ class Speaker:
 
     def __init__(self, device: int | str | None = None, rate: int = 22_050) -> None:
         self.rate = rate
+        self.ahead_samples = int(rate * _SPEAKER_WANTED_S)
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._ahead = np.zeros(0, np.int16)

@@ -86,6 +86,8 @@ class FileSink:
         MissingExtraError: soundfile is not installed.
     """
 
+    ahead_samples = 0
+
     def __init__(self, path: Path, rate: int = 22_050) -> None:
         soundfile = _soundfile()
         self._path = path

@@ -19,6 +19,10 @@ WAKE_WORDS = {
 class Trigger(Protocol):
     """Decides, frame by frame, when to begin listening and when the speaker says that it is enough."""
 
+    @property
+    def interrupts(self) -> bool:
+        """Whether it tells when somebody wants to speak, so that it may interrupt what is under way."""
+
     def begins(self, frame: Samples) -> bool:
         """Whether to begin listening after this frame."""
 
@@ -40,6 +44,8 @@ class WakeWord:
         ConfigurationError: there is no such wake word.
         MissingExtraError: pymicro-wakeword is not installed.
     """
+
+    interrupts = True
 
     def __init__(self, phrase: str = "okay nabu", *, cutoff: float | None = None) -> None:
         if phrase not in WAKE_WORDS:
@@ -75,6 +81,8 @@ class WakeWord:
 class PushToTalk:
     """A key: the first press begins listening, the next one ends it; so does a pause."""
 
+    interrupts = True
+
     def __init__(self) -> None:
         self._is_pressed = False
 
@@ -101,6 +109,8 @@ class PushToTalk:
 
 class AlwaysListening:
     """Every speech is a request."""
+
+    interrupts = False
 
     def begins(self, frame: Samples) -> bool:
         """Always."""
