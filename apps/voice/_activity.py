@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from plait.apps.voice._audio import FRAME_SAMPLES, Samples
 from plait.errors import MissingExtraError
@@ -52,6 +53,6 @@ class SileroDetector:
 
     def reset(self) -> None:
         """Forget what was heard so far."""
-        self._h = np.zeros(_STATE_SHAPE, np.float32)
-        self._c = np.zeros(_STATE_SHAPE, np.float32)
-        self._context = np.zeros(_CONTEXT_SAMPLES, np.float32)
+        self._h: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+        self._c: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
+        self._context: npt.NDArray[np.float32] = np.zeros(_CONTEXT_SAMPLES, np.float32)

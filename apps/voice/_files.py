@@ -118,7 +118,8 @@ class FileSink:
 
 
 def _as_int16(block: npt.NDArray[np.float32]) -> Samples:
-    return np.clip(np.rint(block * 32_767.0), -32_768, 32_767).astype(np.int16)
+    samples: Samples = np.clip(np.rint(block * 32_767.0), -32_768, 32_767).astype(np.int16)
+    return samples
 
 
 def _soundfile() -> ModuleType:

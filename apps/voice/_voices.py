@@ -60,8 +60,8 @@ class PiperVoice:
         self._n_owed = 0
 
     @classmethod
-    async def start(cls, model: Path) -> PiperVoice:
-        """Start piper with the voice in the file ``model``, beside which its ``.json`` lies.
+    async def start(cls, model: Path, config: Path) -> PiperVoice:
+        """Start piper with the voice in the file ``model`` and its settings in ``config``.
 
         Raises:
             VoiceError: piper is not installed or does not start.
@@ -73,8 +73,9 @@ class PiperVoice:
         else:
             raise VoiceError("piper is not installed; install it with: pip install 'plait[voice]'")
         folder = tempfile.TemporaryDirectory(prefix="plait-voice-")
-        arguments = ["--model", str(model), "--output-dir", folder.name]
         try:
+            placed = _placed(model, config, Path(folder.name))
+            arguments = ["--model", str(placed), "--output-dir", folder.name]
             process = await asyncio.create_subprocess_exec(
                 *command, *arguments, stdin=PIPE, stdout=DEVNULL, stderr=PIPE
             )
@@ -198,7 +199,8 @@ async def open_voice(wanted: str, tell: Callable[[str], None], *, model: Path | 
     Args:
         wanted: one of :data:`VOICES`.
         tell: is told in a sentence of each that was passed over.
-        model: a voice for piper; ``None`` is the catalog's, which must have been fetched.
+        model: a voice for piper, beside which its ``.json`` lies; ``None`` is the catalog's, which must
+            have been fetched.
 
     Raises:
         VoiceError: the one that was asked for by name cannot be used.
@@ -225,15 +227,31 @@ async def open_voice(wanted: str, tell: Callable[[str], None], *, model: Path | 
 
 async def _piper(model: Path | None) -> PiperVoice:
     """Piper, once it has spoken a word: a voice that cannot be loaded is noticed now."""
-    if model is None:
-        model = next(find_speech(VOICE, download=False).glob("*.onnx"))
-    voice = await PiperVoice.start(model)
+    if model is not None:
+        config = model.with_name(f"{model.name}.json")
+    else:
+        folder = find_speech(VOICE, download=False)
+        model, config = folder / "voice.onnx", folder / "config.json"
+    voice = await PiperVoice.start(model, config)
     try:
         await voice.speak("Ready.")
     except BaseException:
         await voice.aclose()
         raise
     return voice
+
+
+def _placed(model: Path, config: Path, folder: Path) -> Path:
+    """The voice where its settings lie beside it, in ``<file>.json``: piper looks for them nowhere else."""
+    if config == model.with_name(f"{model.name}.json"):
+        return model
+    placed = folder / "voice.onnx"
+    shutil.copyfile(config, folder / "voice.onnx.json")
+    try:
+        placed.symlink_to(model.absolute())
+    except OSError:  # Windows allows it to few
+        shutil.copyfile(model, placed)
+    return placed
 
 
 def read_wav(path: Path) -> Clip:

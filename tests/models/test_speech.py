@@ -100,6 +100,12 @@ def test_an_unknown_name_is_answered_with_the_choices() -> None:
 
 
 @pytest.mark.parametrize("spec", SPEECH.values(), ids=lambda spec: spec.name)
+def test_no_file_lies_where_the_record_of_another_one_does(spec: SpeechSpec) -> None:
+    names = {file.file_name for file in spec.files}
+    assert not names & {f"{name}{suffix}" for name in names for suffix in (".json", ".part", ".lock")}
+
+
+@pytest.mark.parametrize("spec", SPEECH.values(), ids=lambda spec: spec.name)
 def test_an_entry_is_pinned_and_its_files_lie_in_its_folder(spec: SpeechSpec) -> None:
     assert SPEECH[spec.name] is spec
     assert spec.size_bytes > 1_000_000

@@ -1,5 +1,6 @@
 """An agent as responder: what is said, what is asked, what is called."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
@@ -9,7 +10,7 @@ import pytest
 from plait import Agent, ScriptedModel, tool
 from plait.apps.voice._agent_responder import AgentResponder, ask_for_sends
 from plait.apps.voice._responder import Question, Sentence
-from plait.errors import PlaitError
+from plait.errors import DeadlineError
 
 pytestmark = pytest.mark.anyio
 
@@ -41,11 +42,11 @@ class World:
 
 
 async def answer(
-    plan: str, decide: Callable[[str], bool], policy: object = "writes", then: str = "All is done. Bye."
+    plan: str, decide: Callable[[str], bool], policy: object = "writes"
 ) -> tuple[list[str], list[str], list[str]]:
     """What was said, what was asked, what was done."""
     world = World()
-    agent = Agent(ScriptedModel([plan, then, then, then]), world.tools, policy=policy)  # type: ignore[arg-type]
+    agent = Agent(ScriptedModel([plan, "All is done. Bye."]), world.tools, policy=policy)  # type: ignore[arg-type]
     said, asked = [], []
     async with aclosing(AgentResponder(agent).respond("a request")) as replies:
         async for reply in replies:
@@ -108,5 +109,10 @@ async def test_leaving_early_cancels_the_run() -> None:
 
 
 async def test_a_run_that_fails_raises_its_error() -> None:
-    with pytest.raises(PlaitError):
-        await answer("this is no plan", lambda _: True, then="nor is this")
+    async def forever(_: int) -> None:
+        await asyncio.Event().wait()
+
+    agent = Agent(ScriptedModel([SEND], before_chunk=forever), World().tools, deadline_s=0.01)
+    with pytest.raises(DeadlineError):
+        async for _ in AgentResponder(agent).respond("anything"):
+            pass
