@@ -7,7 +7,7 @@ VENV   ?= .venv
 QUERY  ?= Invite Thandiwe and Maya Okafor to a budget review on Monday from 10 to 11:30, and summarize budget-2027.pdf and save the summary in a note called Budget review
 
 bin      := $(VENV)/bin
-folders  := plait tools tools/assistant models retrieval planners training orchestrator apps apps/assistant apps/evaluation
+folders  := plait tools tools/assistant models retrieval planners training orchestrator apps apps/assistant apps/evaluation apps/voice
 sources  := $(sort $(foreach folder,$(folders),$(wildcard $(folder)/*.py)))
 checked  := $(folders) tests benchmarks examples
 
@@ -25,6 +25,7 @@ test: $(VENV)/.installed-dev
 	$(bin)/plait models pull smollm2-135m
 	$(bin)/plait models pull all-minilm-l6-v2
 	$(bin)/plait eval fetch
+	$(bin)/plait voice --fetch
 	$(bin)/python -m pytest
 
 format: $(VENV)/.installed-dev
@@ -42,7 +43,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.sources
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.sources
 	@echo "installing plait; the first time llama-cpp-python is compiled, which takes up to ten minutes"
-	@$(bin)/python -m pip install -qq --config-settings editable_mode=strict --editable ".[all,train,dev]"
+	@$(bin)/python -m pip install -qq --config-settings editable_mode=strict --editable ".[all,train,voice,dev]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.sources: $(VENV)/.created FORCE

@@ -19,6 +19,7 @@ from plait._version import __version__
 from plait.apps import _eval, _history, _index, _models, _train
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
 from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
+from plait.apps.voice._command import voice
 from plait.errors import ConfigurationError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
 
@@ -51,6 +52,7 @@ app.add_typer(_history.app, name="history")
 app.add_typer(_index.app, name="index")
 app.add_typer(_models.app, name="models", help="List, fetch, show, check and remove models.")
 app.add_typer(_train.app, name="train")
+app.command()(voice)
 
 Query = Annotated[str, typer.Argument(help="The request, in your own words.")]
 ModelName = Annotated[

@@ -30,6 +30,7 @@ from plait.models._placement import Placement, choose_placement
 from plait.models._prefix_cache import PrefixCache
 from plait.models._scripted import Reply, ScriptedModel, ScriptedRequest
 from plait.models._server_facts import ServerFacts
+from plait.models._speech import RECOGNIZER, SPEECH, VOICE, SpeechSpec, find_speech
 from plait.models._store import (
     InstalledModel,
     Progress,
@@ -61,6 +62,9 @@ __all__ = [
     "DEFAULT_MODEL",
     "ENCODERS",
     "PLANS",
+    "RECOGNIZER",
+    "SPEECH",
+    "VOICE",
     "AdaptedModel",
     "Adapter",
     "ArchiveSource",
@@ -93,6 +97,7 @@ __all__ = [
     "ScriptedModel",
     "ScriptedRequest",
     "ServerFacts",
+    "SpeechSpec",
     "Speed",
     "ThreadCounts",
     "ToolCall",
@@ -106,6 +111,7 @@ __all__ = [
     "find_encoder",
     "find_model",
     "find_spec",
+    "find_speech",
     "installed",
     "load_model",
     "measure_speed",

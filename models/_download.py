@@ -87,7 +87,28 @@ def pull(
         DownloadError: no source could deliver the file (the message has each one's reason), the disk is
             full (it has the numbers), or the folder cannot be written.
     """
-    specs = files_of(name)
+    return pull_files(
+        files_of(name),
+        folder=folder,
+        progress=progress,
+        connect_timeout_s=connect_timeout_s,
+        sources=sources,
+    )
+
+
+def pull_files(
+    specs: Sequence[FileSpec],
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    progress: ProgressCallback | None = None,
+    connect_timeout_s: float = 5.0,
+    sources: Sequence[Source] | None = None,
+) -> Path:
+    """:func:`pull` for the files of one model; the first one's path is returned.
+
+    Raises:
+        DownloadError: as :func:`pull`.
+    """
     first = model_path(specs[0], folder)
     shared = beside(first, ".wheels")
     jobs = [_Job(spec, model_path(spec, folder), progress, connect_timeout_s, shared) for spec in specs]

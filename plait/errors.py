@@ -27,6 +27,7 @@ PlaitError
 │   ├── BusyError              a session does one thing at a time
 │   └── DeadlineError          the run passed its deadline
 ├── ToolIndexError             a tool index is damaged, or of another version or encoder
+├── VoiceError                 speech cannot be heard, recognized or spoken
 └── ConfigurationError         an option or a file of the user's that cannot be used
 
 Each message names the problem, the value and the fix. What a caller may want to branch on is a
@@ -66,6 +67,7 @@ __all__ = [
     "ToolTimeoutError",
     "UnknownModelError",
     "UnknownToolError",
+    "VoiceError",
 ]
 
 
@@ -289,6 +291,10 @@ class DeadlineError(RunError):
 
 class ToolIndexError(PlaitError):
     """A tool index cannot be used: it is damaged, no index, or of another version or encoder."""
+
+
+class VoiceError(PlaitError):
+    """Speech cannot be heard, recognized or spoken: a sound file, a device or a program is to blame."""
 
 
 class ConfigurationError(PlaitError):

@@ -89,7 +89,11 @@ def test_what_is_exported_is_sorted_and_there(name: str) -> None:
 
 
 def test_every_package_is_either_public_or_an_application() -> None:
-    assert set(SETTINGS["packages"]) - set(PUBLIC) == {"plait.apps", "plait.apps.evaluation"}
+    assert set(SETTINGS["packages"]) - set(PUBLIC) == {
+        "plait.apps",
+        "plait.apps.evaluation",
+        "plait.apps.voice",
+    }
     assert set(SETTINGS["packages"]) == set(FOLDERS)
 
 

