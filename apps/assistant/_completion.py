@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plait.errors import PlaitError
-from plait.tools.assistant import Contacts, Home
+from plait.tools.assistant import ContactFiles, Home
 
 MAX_FILES = 2000
 _MIN_CHARS = 2
@@ -42,7 +42,7 @@ def names_at(home: Path) -> list[str]:
     """The names of the contacts and files of a home; what cannot be read has no names."""
     try:
         folder = Home(home)
-        people = [contact.name for contact in Contacts(folder).read().contacts]
+        people = [contact.name for contact in ContactFiles(folder).read().contacts]
     except PlaitError:  # completion is a convenience; the tools will say what is wrong
         return []
     return list(dict.fromkeys([*people, *itertools.islice(_files(folder), MAX_FILES)]))

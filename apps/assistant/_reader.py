@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -123,7 +123,7 @@ def _completer(complete: Callable[[str], Iterable[Completion]]) -> Any:
 
         async def get_completions_async(
             self, document: Document, complete_event: CompleteEvent
-        ) -> AsyncIterator[Any]:
+        ) -> AsyncGenerator[Shown, None]:
             for shown in self.get_completions(document, complete_event):
                 yield shown
 

@@ -33,6 +33,10 @@ class SileroDetector:
         MissingExtraError: faster-whisper or onnxruntime is not installed.
     """
 
+    _h: npt.NDArray[np.float32]
+    _c: npt.NDArray[np.float32]
+    _context: npt.NDArray[np.float32]
+
     def __init__(self) -> None:
         try:
             from faster_whisper.vad import get_vad_model
@@ -53,6 +57,6 @@ class SileroDetector:
 
     def reset(self) -> None:
         """Forget what was heard so far."""
-        self._h: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
-        self._c: npt.NDArray[np.float32] = np.zeros(_STATE_SHAPE, np.float32)
-        self._context: npt.NDArray[np.float32] = np.zeros(_CONTEXT_SAMPLES, np.float32)
+        self._h = np.zeros(_STATE_SHAPE, np.float32)
+        self._c = np.zeros(_STATE_SHAPE, np.float32)
+        self._context = np.zeros(_CONTEXT_SAMPLES, np.float32)

@@ -314,9 +314,9 @@ def _contact_names(options: _Options) -> tuple[str, ...]:
     """The names of the home's contacts, each once."""
     if options.tools is not None:
         return ()
-    from plait.tools.assistant import Contacts, Home
+    from plait.tools.assistant import ContactFiles, Home
 
-    return tuple(dict.fromkeys(contact.name for contact in Contacts(Home(options.home)).read().contacts))
+    return tuple(dict.fromkeys(contact.name for contact in ContactFiles(Home(options.home)).read().contacts))
 
 
 class _Told:
