@@ -163,8 +163,8 @@ async def make_takes(voices: dict[str, Voice], n_requests: int) -> list[Take]:
     takes = []
     pause = np.zeros(SAMPLE_RATE // 2)
     for number, (name, voice) in enumerate(voices.items()):
-        wake = await spoken(voice, "Okay Nabu.")
         for at, text in enumerate(REQUESTS[:n_requests]):
+            wake = await spoken(voice, "Okay Nabu.")  # piper never says it twice in the same way
             request = await spoken(voice, text)
             sound = np.concatenate((pause, wake, pause[:2000], request, pause, pause, pause))
             start = len(pause) + len(wake) + 2000

@@ -49,7 +49,7 @@ class SileroDetector:
         """How likely it is, from 0 to 1, that somebody speaks in the frame."""
         if frame.shape != (FRAME_SAMPLES,):
             raise ValueError(f"a frame has {FRAME_SAMPLES} samples, not shape {frame.shape}")
-        sound = frame.astype(np.float32) / 32_768
+        sound = frame.astype(np.float32) / np.float32(32_768)
         inputs = {"input": np.concatenate((self._context, sound))[None], "h": self._h, "c": self._c}
         output, self._h, self._c = self._session.run(None, inputs)
         self._context = sound[-_CONTEXT_SAMPLES:]
