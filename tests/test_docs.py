@@ -167,7 +167,7 @@ def page(name: str) -> str:
 def test_every_option_is_on_the_page_of_the_command_line() -> None:
     text = page("cli.md")
     root = typer.main.get_command(app)
-    commands = [root.commands[name] for name in ("run", "plan", "tools", "voice")]
+    commands = [root.commands[name] for name in ("run", "plan", "chat", "voice", "tools")]
     commands += root.commands["models"].commands.values()
     commands += root.commands["index"].commands.values()
     commands += root.commands["history"].commands.values()

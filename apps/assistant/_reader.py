@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -120,12 +120,6 @@ def _completer(complete: Callable[[str], Iterable[Completion]]) -> Any:
         def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Shown]:
             for found in complete(document.text_before_cursor):
                 yield Shown(found.text, start_position=-found.length)
-
-        async def get_completions_async(
-            self, document: Document, complete_event: CompleteEvent
-        ) -> AsyncGenerator[Shown, None]:
-            for shown in self.get_completions(document, complete_event):
-                yield shown
 
     return Names()
 

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from plait.apps._output import Output
-from plait.apps.assistant import ActionLog, Session, UndoRegistry
+from plait.apps.assistant import ActionLog, Session, Settings, UndoRegistry
 from plait.apps.assistant._chat import Chat, Names
 from plait.apps.assistant._chat_commands import COMMANDS
 from plait.apps.assistant._completion import Completion, complete, names_at
+from plait.models import ChatModel, LlamaModel
+from plait.planners import Plan, PlanExample, Task
+from plait.tools import Toolbox
 
 HOME = Path(__file__).parents[3] / "examples" / "home"
 NAMES = ["Maya Okafor", "Maya Lindqvist", "budget-2027.pdf"]
@@ -147,3 +150,25 @@ def test_a_home_that_is_not_there_has_no_names(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     assert names_at(file) == []
+
+
+@pytest.mark.anyio
+async def test_a_real_model_carries_on_a_conversation(smollm2: Path, desk: Any, tmp_path: Path) -> None:
+    class Local:
+        async def open_model(self, settings: Settings) -> ChatModel:
+            return LlamaModel(smollm2, context_length=4096)
+
+        def open_tools(self, settings: Settings, model: ChatModel) -> Toolbox:
+            return desk.open_tools(settings, model).subset(["find_email"])
+
+    shown = PlanExample("What is the email address of Tom?", Plan((Task(1, "find_email", {"name": "Tom"}),)))
+    async with Session(Local(), Settings(tmp_path, "smollm2-135m"), examples=[shown]) as session:
+        await chat(session, "What is the email address of Sid?", "And what is the one of Ana?")
+        first, second = (turn.run for turn in session.turns)
+    assert first is not None
+    assert second is not None
+    for run in (first, second):
+        assert run.error is None, run.to_json()
+    numbers = [outcome.task.id for run in (first, second) for outcome in run.tasks]
+    assert numbers  # it is small, and the grammar keeps even what it does not understand a plan
+    assert numbers == sorted(set(numbers))
