@@ -12,13 +12,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from plait.errors import ModelFileError
 from plait.models._gguf import read_header
-from plait.models._gguf_writer import Value, write_gguf
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from plait.models._gguf_writer import Value
 
 PLANS = "plans"
 """The purpose of adapters that ``plait train`` makes: with it a model writes plans, and nothing else well."""
@@ -112,6 +115,10 @@ def write_adapter(
     Raises:
         ModelFileError: the base cannot be read, or the file cannot be written.
     """
+    import numpy as np
+
+    from plait.models._gguf_writer import write_gguf
+
     metadata: dict[str, Value] = {
         "general.type": "adapter",
         "general.architecture": str(read_header(base).metadata.get("general.architecture", "")),

@@ -82,10 +82,10 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
     machine = replace(_engine.this_machine(), available_bytes=100_000)
     monkeypatch.setattr(_engine, "this_machine", lambda: machine)
 
-    def loaded(self: object) -> object:
+    def loaded(*_: object) -> object:
         raise AssertionError("it was loaded")
 
-    monkeypatch.setattr(_engine.Engine, "_load_model", loaded)
+    monkeypatch.setattr(_engine, "Weights", loaded)
     with pytest.raises(ModelMemoryError) as caught:
         load(write_tiny(template=TEMPLATE))
     assert caught.value.needed_bytes > caught.value.available_bytes == 100_000

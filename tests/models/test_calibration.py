@@ -38,6 +38,7 @@ class FakeEngine:
     n_cores: int = 4
     machine_key: str = "cpu"
     architecture: str = "llama"
+    adapter: object = None
     can_split: bool = True
     now: float = 0.0
     batches: list[tuple[int, int]] = field(default_factory=list)
@@ -128,7 +129,10 @@ def test_threads_are_measured_once_for_each_model_and_machine_and_used(
     assert [path.name for path in kept.parent.iterdir()] == ["measurements.json"]
 
 
-@pytest.mark.parametrize("other", [{"machine_key": "another"}, {"architecture": "qwen2"}, {"n_cores": 2}])
+@pytest.mark.parametrize(
+    "other",
+    [{"machine_key": "another"}, {"architecture": "qwen2"}, {"n_cores": 2}, {"adapter": object()}],
+)
 def test_another_model_or_machine_has_threads_of_its_own(make: Callable[..., Any], other: Any) -> None:
     tune_threads(make())
     engine = make(**other)
@@ -168,6 +172,7 @@ def test_costs_are_measured_once_for_each_model_and_machine(make: Callable[..., 
     [
         {"machine_key": "another"},
         {"architecture": "qwen2"},
+        {"adapter": object()},
         {"kv_type": "q8_0"},
         {"n_gpu_layers": 3},
         {"threads": (1, 4)},
