@@ -99,7 +99,7 @@ def test_a_request_that_is_too_long_is_refused_with_its_length(model: LlamaModel
 def test_a_plan_that_the_grammar_does_not_allow_is_refused(
     plan: str, model: LlamaModel, assistant: Toolbox
 ) -> None:
-    with pytest.raises(ConfigurationError, match="the plan for 'x' breaks the grammar after '1 "):
+    with pytest.raises(ConfigurationError, match="the plan for 'x' breaks the grammar after '1"):
         PlanEncoder(model).group([example(assistant, "x", plan)])
 
 
