@@ -9,6 +9,7 @@ Means and standard deviations in percent. One division is what ``plait eval retr
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -75,14 +76,14 @@ def main(
     for name, found in rows.items():
         means, deviations = np.mean(found, axis=0), np.std(found, axis=0)
         table.add_row(name, *(f"{m:.1f} ± {d:.1f}" for m, d in zip(means, deviations, strict=True)))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 170).print(table)
     table = Table(title="as few tools as a wanted recall allows")
     for column in ("wanted recall", "recall", "tools"):
         table.add_column(column, justify="right")
     for name, found in chosen.items():
         means, deviations = np.mean(found, axis=0), np.std(found, axis=0)
         table.add_row(name, *(f"{m:.1f} ± {d:.1f}" for m, d in zip(means, deviations, strict=True)))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 170).print(table)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def show(title: str, rows: dict[str, dict[str, float]]) -> None:
         table.add_column(column, justify="right")
     for name, row in rows.items():
         table.add_row(name, *(f"{row[c]:.3g}" if c in row else "-" for c in columns))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 170).print(table)
 
 
 def main(
