@@ -1,4 +1,4 @@
-"""The command line: ``plait run``, ``plan``, ``tools``, ``eval``, ``models`` and ``train``.
+"""The command line: ``plait run``, ``plan``, ``serve``, ``tools``, ``eval``, ``models`` and ``train``.
 
 Exit codes: 0 all was done; 1 something failed; 2 the command or its options are wrong; 3 a call was not
 approved; 130 interrupted. Answers and JSON go to standard output, everything else to standard error.
@@ -7,8 +7,10 @@ approved; 130 interrupted. Answers and JSON go to standard output, everything el
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +20,7 @@ from plait._version import __version__
 from plait.apps import _eval, _models, _train
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
 from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
-from plait.errors import ConfigurationError, PlaitError, RunError
+from plait.errors import ConfigurationError, MissingExtraError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -149,6 +151,32 @@ def plan(
     execute(lambda: _plan(query, options, output), output)
 
 
+@app.command()
+def serve(
+    model: ModelName = DEFAULT_MODEL,
+    base_url: BaseURL = None,
+    context_length: ContextLength = None,
+    planner: PlannerOption = None,
+    home: Home = None,
+    tools: Tools = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 is any free one.", min=0, max=65535)] = 8765,
+    yes: Yes = False,
+    debug: Debug = False,
+) -> None:
+    """Serve the assistant on a web page, and to clients of OpenAI's API."""
+    options = _Options(
+        ModelOptions(model, base_url, context_length),
+        planner,
+        home or default_home(),
+        tools,
+        yes,
+        None,
+    )
+    output = Output(as_json=False, debug=debug)
+    execute(lambda: _serve(options, host, port, output), output)
+
+
 @app.command("tools")
 def list_tools(home: Home = None, tools: Tools = None, as_json: AsJSON = False, debug: Debug = False) -> None:
     """List the tools that plans may call."""
@@ -227,6 +255,36 @@ async def _write_plan(query: str, agent: Agent, output: Output) -> int:
     if result.error is not None:
         output.error(result.error)
         return FAILED
+    return OK
+
+
+def _serve(options: _Options, host: str, port: int, output: Output) -> int:
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise MissingExtraError("fastapi", "serve")
+    from plait.apps._examples import assistant_examples
+    from plait.apps.assistant import Session, Settings
+    from plait.apps.web import LocalBackend, WebServer, bind
+
+    open_toolbox(options.home, options.tools, None)  # a wrong option is told before a model is fetched
+    with open_runner() as runner, bind(host, port) as bound:
+        settings = Settings(
+            options.home,
+            options.model.model,
+            options.model.base_url,
+            options.model.context_length,
+            None if options.planner is None else options.planner.value,
+            options.tools,
+            is_asking=not options.yes,
+        )
+        model = open_model(options.model, runner, output.console)
+        session = Session(LocalBackend(model), settings, examples=assistant_examples())
+        server = WebServer(session, bound, host=host, token=os.environ.get("PLAIT_SERVE_TOKEN"))
+
+        def tell() -> None:
+            output.text(server.link)
+            output.note("Open this link. It lets in whoever has it; Ctrl-C stops the server.")
+
+        runner.run(server.run(tell))
     return OK
 
 
