@@ -24,6 +24,7 @@ FOLDERS = {name: ROOT / folder for name, folder in SETTINGS["package-dir"].items
 PUBLIC = [
     "plait",
     "plait.apps.assistant",
+    "plait.apps.web",
     "plait.errors",
     "plait.models",
     "plait.orchestrator",
@@ -47,7 +48,18 @@ LAYERS = {
     },
     "plait.training": {"plait.training", "plait.planners", "plait.tools", "plait.models"},
 }
-HEAVY = ("httpx", "langchain_core", "llama_cpp", "llguidance", "numpy", "pydantic", "rich", "typer")
+HEAVY = (
+    "fastapi",
+    "httpx",
+    "langchain_core",
+    "llama_cpp",
+    "llguidance",
+    "numpy",
+    "pydantic",
+    "rich",
+    "typer",
+    "uvicorn",
+)
 
 
 def sources() -> Iterator[tuple[str, Path]]:

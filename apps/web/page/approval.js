@@ -79,7 +79,7 @@ class CallView {
     this.element = h("li", {},
       h("div", { class: "call" }, this.box,
         h("label", { for: id }, h("span", { class: `kind ${pending.kind}` }, KINDS[pending.kind]), " ", pending.words), this.outcome),
-      risky && h("p", { class: "warning" }, "Other people's words are in it. Read them before you approve."),
+      risky && h("p", { class: "warning" }, "Other people's words are in it. Read them, then tick the box to approve."),
       h("details", { open: risky },
         h("summary", {}, `Arguments of ${title(pending.tool).toLowerCase()}`),
         h("dl", {}, this.fields.map((field) => field.element))));

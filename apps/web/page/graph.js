@@ -3,7 +3,7 @@
 
 import { s } from "./dom.js";
 
-const NODE = { width: 196, min: 148, height: 54, gapX: 46, gapY: 14 };
+const NODE = { width: 196, min: 148, height: 54, bend: 8, gapX: 46, gapY: 14 };
 const ROW = { height: 50, gap: 10, rail: 13 };
 const MARGIN = 3;
 
@@ -24,7 +24,7 @@ export function layout(tasks, available) {
   const columns = arrange(layers, tasks);
   const space = available - 2 * MARGIN - (columns.length - 1) * NODE.gapX;
   const width = Math.min(NODE.width, Math.floor(space / columns.length));
-  return width >= NODE.min ? layered(tasks, columns, width) : rows(tasks, available);
+  return width >= NODE.min ? layered(tasks, columns, layers, width) : rows(tasks, available);
 }
 
 /** Draw `tasks` into `svg`, whose size is set; `onpick(id)` when a call is chosen with a pointer. */
@@ -56,51 +56,92 @@ function layersOf(tasks) {
   return layers;
 }
 
-/** The columns, each ordered so that calls stand near what they need and what needs them. */
+/**
+ * The columns, each ordered so that calls stand near what they need and what needs them. An edge over
+ * several layers has a place of its own in each column between, so that it runs behind no call.
+ */
 function arrange(layers, tasks) {
   const columns = [];
-  for (const task of tasks) (columns[layers.get(task.task)] ??= []).push(task);
-  const users = new Map(tasks.map((task) => [task.task, []]));
-  for (const task of tasks) for (const k of task.needs) users.get(k)?.push(task.task);
-  const place = new Map();
-  const settle = (column) => column.forEach((task, i) => place.set(task.task, i - (column.length - 1) / 2));
-  columns.forEach(settle);
-  const sweep = (order, neighbours) => {
-    for (const column of order) {
-      const wish = new Map(column.map((task) => [task, mean(neighbours(task), place) ?? place.get(task.task)]));
-      column.sort((a, b) => wish.get(a) - wish.get(b));
-      settle(column);
-    }
+  const items = new Map();
+  const add = (id, layer, height) => {
+    const item = { id, height, before: [], after: [], place: 0 };
+    (columns[layer] ??= []).push(item);
+    items.set(id, item);
   };
-  for (let i = 0; i < 4; i += 1) {
-    sweep(columns.slice(1), (task) => task.needs);
-    sweep(columns.slice(0, -1).reverse(), (task) => users.get(task.task));
+  const join = (a, b) => {
+    items.get(a).after.push(items.get(b));
+    items.get(b).before.push(items.get(a));
+  };
+  for (const task of tasks) add(task.task, layers.get(task.task), NODE.height);
+  for (const task of tasks) {
+    for (const k of task.needs.filter((need) => layers.has(need))) {
+      let previous = k;
+      for (let layer = layers.get(k) + 1; layer < layers.get(task.task); layer += 1) {
+        const between = bend(k, task.task, layer);
+        add(between, layer, NODE.bend);
+        join(previous, between);
+        previous = between;
+      }
+      join(previous, task.task);
+    }
+  }
+  columns.forEach(settle);
+  for (let i = 0; i < 6; i += 1) {
+    for (const column of columns.slice(1)) sweep(column, "before");
+    for (const column of columns.slice(0, -1).reverse()) sweep(column, "after");
   }
   return columns;
 }
 
-function mean(ids, place) {
-  const known = ids.filter((k) => place.has(k)).map((k) => place.get(k));
-  return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+const bend = (from, to, layer) => `${from}-${to}@${layer}`;
+const tall = (column) => column.reduce((sum, item) => sum + item.height + NODE.gapY, -NODE.gapY);
+
+/** Say where the middles of a column's items are, from the column's own middle. */
+function settle(column) {
+  let y = -tall(column) / 2;
+  for (const item of column) {
+    item.place = y + item.height / 2;
+    y += item.height + NODE.gapY;
+  }
 }
 
-function layered(tasks, columns, width) {
-  const tallest = Math.max(...columns.map((column) => column.length));
-  const height = tallest * (NODE.height + NODE.gapY) - NODE.gapY;
-  const nodes = new Map();
+function sweep(column, side) {
+  const wish = new Map(column.map((item) => {
+    const near = item[side].map((other) => other.place);
+    return [item, near.length ? near.reduce((a, b) => a + b, 0) / near.length : item.place];
+  }));
+  column.sort((a, b) => wish.get(a) - wish.get(b));
+  settle(column);
+}
+
+function layered(tasks, columns, layers, width) {
+  const height = Math.max(...columns.map(tall));
+  const places = new Map();
   columns.forEach((column, i) => {
-    const top = MARGIN + (height - (column.length * (NODE.height + NODE.gapY) - NODE.gapY)) / 2;
-    column.forEach((task, j) => {
-      const x = MARGIN + i * (width + NODE.gapX);
-      nodes.set(task.task, { x, y: top + j * (NODE.height + NODE.gapY), width, height: NODE.height });
-    });
+    for (const item of column) {
+      const y = MARGIN + height / 2 + item.place - item.height / 2;
+      places.set(item.id, { x: MARGIN + i * (width + NODE.gapX), y, width, height: item.height });
+    }
   });
-  const edges = edgesOf(tasks, nodes, (a, b) => {
-    const [x1, y1, x2, y2] = [a.x + a.width, a.y + a.height / 2, b.x, b.y + b.height / 2];
-    const bend = NODE.gapX * 0.6;
-    return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+  const edges = edgesOf(tasks, places, (a, b, from, to) => {
+    const through = [];
+    for (let layer = layers.get(from) + 1; layer < layers.get(to); layer += 1) through.push(places.get(bend(from, to, layer)));
+    return curve([a, ...through, b]);
   });
-  return { width: columns.length * (width + NODE.gapX) - NODE.gapX + 2 * MARGIN, height: height + 2 * MARGIN, nodes, edges };
+  return { width: columns.length * (width + NODE.gapX) - NODE.gapX + 2 * MARGIN, height: height + 2 * MARGIN, nodes: places, edges };
+}
+
+/** From the right side of the first place to the left side of the last, straight through those between. */
+function curve(stops) {
+  const middle = (place) => place.y + place.height / 2;
+  let d = `M${stops[0].x + stops[0].width} ${middle(stops[0])}`;
+  for (let i = 1; i < stops.length; i += 1) {
+    const [a, b] = [stops[i - 1], stops[i]];
+    const half = a.x + a.width + NODE.gapX / 2;
+    d += `C${half} ${middle(a)} ${half} ${middle(b)} ${b.x} ${middle(b)}`;
+    if (i < stops.length - 1) d += `H${b.x + b.width}`;
+  }
+  return d;
 }
 
 function rows(tasks, available) {
@@ -134,8 +175,8 @@ function node(task, at, onpick) {
     s("title", {}, `${number}. ${task.words} (${state})`),
     s("rect", { width: at.width, height: at.height, rx: 9 }),
     s("text", { class: "mark", x: 18, y: at.height / 2, "dominant-baseline": "central", "text-anchor": "middle" }, mark),
-    s("text", { class: "tool", x: 34, y: at.height / 2 - 9, "dominant-baseline": "central" }, cut(`${number} ${title(task.tool)}`, room, 7.1)),
-    s("text", { class: "state", x: 34, y: at.height / 2 + 10, "dominant-baseline": "central" }, cut(detail(task, state), room, 6.3)),
+    s("text", { class: "tool", x: 34, y: at.height / 2 - 9, "dominant-baseline": "central" }, cut(`${number} ${title(task.tool)}`, room, "600 13px")),
+    s("text", { class: "state", x: 34, y: at.height / 2 + 10, "dominant-baseline": "central" }, cut(detail(task, state), room, "12px")),
   );
 }
 
@@ -144,10 +185,16 @@ function detail(task, state) {
   return task.state === "planned" && task.needs.length ? `after ${task.needs.join(", ")}` : state;
 }
 
-function cut(text, room, perCharacter) {
-  const n = Math.max(4, Math.floor(room / perCharacter));
-  const characters = [...text];
-  return characters.length <= n ? text : `${characters.slice(0, n - 1).join("")}…`;
+const pen = document.createElement("canvas").getContext("2d");
+
+/** As much of `text` as there is room for, in pixels. */
+function cut(text, room, font) {
+  pen.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
+  const fits = (shown) => pen.measureText(shown).width <= room;
+  const characters = [...text.slice(0, 80)];
+  if (fits(text)) return text;
+  while (characters.length > 1 && !fits(`${characters.join("").trimEnd()}…`)) characters.pop();
+  return `${characters.join("").trimEnd()}…`;
 }
 
 function describe(tasks) {
