@@ -1,9 +1,7 @@
 // The question about calls that wait: approve all, some, with edited arguments, or none.
 
 import { call, h } from "./dom.js";
-import { title } from "./graph.js";
-
-const KINDS = { sends: "sends", writes: "writes", reads: "reads" };
+import { sayable, title } from "./graph.js";
 
 export class ApprovalView {
   constructor(turn, calls) {
@@ -76,13 +74,15 @@ class CallView {
     this.box = h("input", { type: "checkbox", id, checked: !risky, onchange });
     this.fields = pending.arguments.map((argument) => new ArgumentView(id, argument));
     this.outcome = h("span", { class: "outcome" });
+    this.warning = h("p", { class: "warning", hidden: !risky },
+      "Other people's words are in it. Read them, then tick the box to approve.");
+    this.details = h("details", { open: risky },
+      h("summary", {}, `Arguments of ${title(pending.tool).toLowerCase()}`),
+      h("dl", {}, this.fields.map((field) => field.element)));
     this.element = h("li", {},
       h("div", { class: "call" }, this.box,
-        h("label", { for: id }, h("span", { class: `kind ${pending.kind}` }, KINDS[pending.kind]), " ", pending.words), this.outcome),
-      risky && h("p", { class: "warning" }, "Other people's words are in it. Read them, then tick the box to approve."),
-      h("details", { open: risky },
-        h("summary", {}, `Arguments of ${title(pending.tool).toLowerCase()}`),
-        h("dl", {}, this.fields.map((field) => field.element))));
+        h("label", { for: id }, h("span", { class: `kind ${pending.kind}` }, pending.kind), " ", sayable(pending)), this.outcome),
+      this.warning, this.details);
   }
 
   get chosen() {
@@ -97,6 +97,8 @@ class CallView {
     this.decision = approved;
     this.box.checked = approved;
     this.box.disabled = true;
+    this.warning.hidden = true;
+    this.details.open = false;
     this.outcome.textContent = words ?? (approved ? "approved" : "declined");
     this.outcome.className = `outcome ${approved ? "yes" : "no"}`;
     for (const field of this.fields) field.settle(edits);

@@ -3,7 +3,7 @@
 
 import { s } from "./dom.js";
 
-const NODE = { width: 196, min: 148, height: 54, bend: 8, gapX: 46, gapY: 14 };
+const NODE = { width: 236, min: 148, height: 54, bend: 8, gapX: 46, gapY: 14 };
 const ROW = { height: 50, gap: 10, rail: 13 };
 const MARGIN = 3;
 
@@ -45,6 +45,11 @@ export function draw(svg, tasks, available, onpick) {
 export function title(tool) {
   const words = tool.replace(/[_\-.]+/g, " ").trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** What a call does, in words; where these begin with the tool's name, that as words too. */
+export function sayable({ tool, words }) {
+  return words.startsWith(tool) ? title(tool) + words.slice(tool.length) : words;
 }
 
 function layersOf(tasks) {
@@ -172,7 +177,7 @@ function node(task, at, onpick) {
   const room = at.width - 44;
   const number = `${task.task}`;
   return s("g", { class: `node ${task.state}`, transform: `translate(${at.x} ${at.y})`, onclick: () => onpick(task.task) },
-    s("title", {}, `${number}. ${task.words} (${state})`),
+    s("title", {}, `${number}. ${sayable(task)} (${state})`),
     s("rect", { width: at.width, height: at.height, rx: 9 }),
     s("text", { class: "mark", x: 18, y: at.height / 2, "dominant-baseline": "central", "text-anchor": "middle" }, mark),
     s("text", { class: "tool", x: 34, y: at.height / 2 - 9, "dominant-baseline": "central" }, cut(`${number} ${title(task.tool)}`, room, "600 13px")),

@@ -2,7 +2,7 @@
 
 import { ApprovalView } from "./approval.js";
 import { h, s } from "./dom.js";
-import { STATES, draw } from "./graph.js";
+import { STATES, draw, sayable } from "./graph.js";
 
 export class TurnView {
   constructor(number, query) {
@@ -63,7 +63,7 @@ export class TurnView {
     const item = { ...task, state: "planned", text: "" };
     item.head = h("span");
     item.body = h("pre", { hidden: true });
-    item.note = h("p", { class: "flag", hidden: true }, "Written by others");
+    item.note = h("p", { class: "flag", hidden: true }, "Other people’s words may be in it");
     item.element = h("li", { value: task.task, tabindex: "-1" }, item.head, item.note, item.body);
     this.steps.append(item.element);
     this.tasks.set(task.task, item);
@@ -78,10 +78,10 @@ export class TurnView {
     const [mark, state] = STATES[task.state];
     const time = task.seconds >= 0.05 ? `, ${task.seconds.toFixed(1)} s` : "";
     task.head.replaceChildren(
-      h("span", { class: `state ${task.state}`, "aria-hidden": "true" }, mark), ` ${task.words} `, h("span", { class: "help" }, `${state}${time}`));
+      h("span", { class: `state ${task.state}`, "aria-hidden": "true" }, mark), ` ${number}. ${sayable(task)} `, h("span", { class: "help" }, `${state}${time}`));
     task.body.hidden = !task.text;
     task.body.textContent = task.text;
-    task.note.hidden = !(task.text && task.untrusted);
+    task.note.hidden = !(task.state === "ok" && task.untrusted);
   }
 
   finished(event) {
@@ -98,7 +98,7 @@ export class TurnView {
     this.asked.append(view.element);
     calls.forEach((pending) => this.change(pending.task, { state: "waiting" }));
     this.say("");
-    return `Your approval is needed. ${calls.map((pending) => pending.words).join(". ")}`;
+    return `Your approval is needed. ${calls.map(sayable).join(". ")}`;
   }
 
   end(event) {
