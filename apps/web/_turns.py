@@ -48,8 +48,8 @@ class Turns:
             finally:
                 begun.cancel()
                 await asyncio.wait({begun})
-        if turn.done() and not turn.cancelled() and turn.exception() is not None:
-            return turn.result().number
+        if turn.done() and not turn.cancelled():
+            turn.result()  # raises, where the session refused
         number = len(self._session.turns)
         if name is not None:
             self._named[name] = number

@@ -24,6 +24,7 @@ export async function openHistory() {
 export async function loadSettings() {
   const settings = await call("GET", "/api/settings");
   $("model").textContent = settings.model.split("/").pop();
+  $("promise").hidden = !settings.is_asking;
   return settings;
 }
 

@@ -44,8 +44,9 @@ async def open_page() -> AsyncIterator[OpenPage]:
     What goes wrong on it, a violation of the content policy included, fails the test.
     """
     wrong: list[str] = []
+    path = chromium()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
         async def open_page(served: Any, **options: Any) -> Page:
             context = await browser.new_context(**{"viewport": DESKTOP, **options})
