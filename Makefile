@@ -7,8 +7,8 @@ VENV   ?= .venv
 QUERY  ?= Invite Thandiwe and Maya Okafor to a budget review on Monday from 10 to 11:30, and summarize budget-2027.pdf and save the summary in a note called Budget review
 
 bin      := $(VENV)/bin
-folders  := plait tools tools/assistant models retrieval planners training orchestrator apps apps/assistant apps/evaluation apps/voice
-sources  := $(sort $(foreach folder,$(folders),$(wildcard $(folder)/*.py)))
+folders  := plait tools tools/assistant models retrieval planners training orchestrator apps apps/assistant apps/evaluation apps/voice apps/web
+sources  := $(sort $(foreach folder,$(folders),$(wildcard $(folder)/*.py)) $(wildcard apps/web/page/*))
 checked  := $(folders) tests benchmarks examples
 
 .PHONY: run test format clean

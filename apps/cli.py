@@ -1,4 +1,4 @@
-"""The command line: ``plait run``, ``plan``, ``chat``, ``voice``, ``history``, ``tools``, ``eval`` ...
+"""The command line: ``plait run``, ``plan``, ``chat``, ``serve``, ``voice``, ``history``, ``eval`` ...
 
 Exit codes: 0 all was done; 1 something failed; 2 the command or its options are wrong; 3 a call was not
 approved; 130 interrupted. Answers and JSON go to standard output, everything else to standard error.
@@ -7,9 +7,12 @@ approved; 130 interrupted. Answers and JSON go to standard output, everything el
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +23,11 @@ from plait.apps import _eval, _history, _index, _models, _train
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
 from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
 from plait.apps.voice._command import voice
-from plait.errors import ConfigurationError, PlaitError, RunError
+from plait.errors import ConfigurationError, MissingExtraError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from plait.apps.assistant import ActionLog, Settings
-    from plait.models import ChatModel
+    from plait.apps.assistant import ActionLog, Session, Settings
     from plait.orchestrator import Agent, Event, Run
     from plait.tools import Tool
 
@@ -79,6 +81,7 @@ Tools = Annotated[
     str | None, typer.Option(help="Your own tools, as module:attribute, in the place of the assistant's.")
 ]
 AsJSON = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Instructions = Annotated[str, typer.Option(help="What to keep in mind for every request.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before calls that write or send.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Deadline = Annotated[float | None, typer.Option(help="Seconds that the run may take.", min=0.001)]
@@ -164,25 +167,38 @@ def chat(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
-    instructions: Annotated[str, typer.Option(help="What to keep in mind for every request.")] = "",
+    instructions: Instructions = "",
     yes: Yes = False,
     debug: Debug = False,
 ) -> None:
     """Talk with the assistant: requests that may refer to earlier ones, at the terminal or from a pipe."""
-    from plait.apps.assistant import Settings
-
-    settings = Settings(
-        home or default_home(),
-        model,
-        base_url,
-        context_length,
-        None if planner is None else planner.value,
-        tools,
-        instructions=instructions,
-        is_asking=not yes,
+    settings = _settings(
+        home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes
     )
     output = Output(as_json=False, debug=debug)
     execute(lambda: _chat(settings, output), output)
+
+
+@app.command()
+def serve(
+    model: ModelName = DEFAULT_MODEL,
+    base_url: BaseURL = None,
+    context_length: ContextLength = None,
+    planner: PlannerOption = None,
+    home: Home = None,
+    tools: Tools = None,
+    instructions: Instructions = "",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port; 0 is any free one.", min=0, max=65535)] = 8765,
+    yes: Yes = False,
+    debug: Debug = False,
+) -> None:
+    """Serve the assistant on a web page, and to clients of OpenAI's API."""
+    settings = _settings(
+        home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes
+    )
+    output = Output(as_json=False, debug=debug)
+    execute(lambda: _serve(settings, host, port, output), output)
 
 
 @app.command("tools")
@@ -266,26 +282,67 @@ async def _write_plan(query: str, agent: Agent, output: Output) -> int:
     return OK
 
 
-def _chat(settings: Settings, output: Output) -> int:
+def _settings(
+    home: Path | None,
+    model: str,
+    base_url: str | None,
+    context_length: int | None,
+    planner: PlannerName | None,
+    tools: str | None,
+    instructions: str,
+    *,
+    is_asking: bool,
+) -> Settings:
+    from plait.apps.assistant import Settings
+
+    return Settings(
+        home or default_home(),
+        model,
+        base_url,
+        context_length,
+        None if planner is None else planner.value,
+        tools,
+        instructions=instructions,
+        is_asking=is_asking,
+    )
+
+
+@contextmanager
+def _open_log() -> Iterator[ActionLog | None]:
     from plait.apps.assistant import ActionLog, history_path
 
-    open_toolbox(settings.home, settings.tools, None)  # a wrong option is told before a model is fetched
     path = history_path()
-    with open_runner() as runner, nullcontext() if path is None else ActionLog(path) as log:
-        options = ModelOptions(settings.model, settings.base_url, settings.context_length)
-        return runner.run(_converse(settings, open_model(options, runner, output.console), log, output))
+    with nullcontext() if path is None else ActionLog(path) as log:
+        yield log
 
 
-async def _converse(settings: Settings, model: ChatModel, log: ActionLog | None, output: Output) -> int:
-    from plait.apps._approval import can_ask
+def _open_session(
+    settings: Settings, runner: asyncio.Runner, log: ActionLog | None, output: Output
+) -> Session:
+    """The session, not entered yet; its model is open."""
     from plait.apps._examples import assistant_examples
     from plait.apps.assistant import Session
     from plait.apps.assistant._backend import AssistantBackend, assistant_undo
+
+    options = ModelOptions(settings.model, settings.base_url, settings.context_length)
+    model = open_model(options, runner, output.console)
+    backend = AssistantBackend(output.console, model)
+    return Session(backend, settings, examples=assistant_examples(), log=log, undo=assistant_undo)
+
+
+def _chat(settings: Settings, output: Output) -> int:
+    open_toolbox(settings.home, settings.tools, None)  # a wrong option is told before a model is fetched
+    with open_runner() as runner, _open_log() as log:
+        session = _open_session(settings, runner, log, output)
+        return runner.run(_converse(session, log, output))
+
+
+async def _converse(session: Session, log: ActionLog | None, output: Output) -> int:
+    from plait.apps._approval import can_ask
+    from plait.apps.assistant._backend import assistant_undo
     from plait.apps.assistant._chat import Chat, Names
     from plait.apps.assistant._reader import PipeReader, Reader, TerminalReader
 
-    backend = AssistantBackend(output.console, model)
-    session = Session(backend, settings, examples=assistant_examples(), log=log, undo=assistant_undo)
     try:
         async with session:
             names = Names()
@@ -296,6 +353,26 @@ async def _converse(settings: Settings, model: ChatModel, log: ActionLog | None,
     except asyncio.CancelledError:
         output.interrupted()
         leave(INTERRUPTED)
+
+
+def _serve(settings: Settings, host: str, port: int, output: Output) -> int:
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise MissingExtraError("fastapi", "serve")
+    from plait.apps.assistant._backend import assistant_undo
+    from plait.apps.web import WebServer, bind
+
+    open_toolbox(settings.home, settings.tools, None)  # a wrong option is told before a model is fetched
+    with open_runner() as runner, bind(host, port) as bound, _open_log() as log:
+        session = _open_session(settings, runner, log, output)
+        token = os.environ.get("PLAIT_SERVE_TOKEN")
+        server = WebServer(session, bound, host=host, token=token, log=log, undo=assistant_undo)
+
+        def tell() -> None:
+            output.text(server.link)
+            output.note("Open this link. It lets in whoever has it; Ctrl-C stops the server.")
+
+        runner.run(server.run(tell))
+    return OK
 
 
 def _tools(home: Path, tools: str | None, output: Output) -> int:

@@ -24,6 +24,7 @@ FOLDERS = {name: ROOT / folder for name, folder in SETTINGS["package-dir"].items
 PUBLIC = [
     "plait",
     "plait.apps.assistant",
+    "plait.apps.web",
     "plait.errors",
     "plait.models",
     "plait.orchestrator",
@@ -47,7 +48,18 @@ LAYERS = {
     },
     "plait.training": {"plait.training", "plait.planners", "plait.tools", "plait.models"},
 }
-HEAVY = ("httpx", "langchain_core", "llama_cpp", "llguidance", "numpy", "pydantic", "rich", "typer")
+HEAVY = (
+    "fastapi",
+    "httpx",
+    "langchain_core",
+    "llama_cpp",
+    "llguidance",
+    "numpy",
+    "pydantic",
+    "rich",
+    "typer",
+    "uvicorn",
+)
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -173,9 +185,11 @@ def test_the_wheel_has_every_source_file_and_says_that_it_is_typed(wheel: Path) 
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {f"{package.replace('.', '/')}/{path.name}" for package, path in sources()}
-    data = {f"plait/training/data/{path.name}" for path in (ROOT / "training/data").glob("*.json*")}
-    assert data
-    assert shipped == {*expected, *data, "plait/py.typed"}
+    for pattern in ("training/data/*.json*", "apps/web/page/*"):
+        data = [path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)]
+        assert data, pattern
+        expected.update(f"plait/{path}" for path in data)
+    assert shipped == {*expected, "plait/py.typed"}
 
 
 def test_the_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> None:

@@ -1,0 +1,194 @@
+"""A session's events, settings and tools as JSON, for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plait.apps.assistant import (
+    Cleared,
+    Decided,
+    Entry,
+    SessionEvent,
+    Settings,
+    SettingsChanged,
+    describe_call,
+    kind_of,
+)
+from plait.errors import PlaitError
+from plait.models import CATALOG, DEFAULT_MODEL, installed
+from plait.orchestrator import (
+    AnswerTextWritten,
+    ApprovalGiven,
+    ApprovalRequested,
+    JoinStarted,
+    PendingCall,
+    PlanFinished,
+    PlanStarted,
+    PlanTextWritten,
+    Replanned,
+    RunFinished,
+    RunStarted,
+    TaskFinished,
+    TaskPlanned,
+    TaskStarted,
+)
+from plait.planners import Ref, Task, TaskOutcome, Template, references
+from plait.tools import Toolbox, to_jsonable, to_text
+
+MAX_TEXT_CHARS = 8000
+
+
+def entry_json(entry: Entry, toolbox: Toolbox) -> dict[str, Any]:
+    """An event with its number, its turn and its ``type``."""
+    return {"number": entry.number, "turn": entry.turn, **_event_json(entry.event, toolbox)}
+
+
+def error_json(error: PlaitError | None) -> dict[str, str] | None:
+    """What went wrong: the error's name, and its sentence."""
+    return None if error is None else {"type": type(error).__name__, "message": str(error)}
+
+
+def settings_json(settings: Settings, toolbox: Toolbox) -> dict[str, Any]:
+    """The settings, with what there is to choose from."""
+    there = {model.name for model in installed()}
+    return {
+        "model": settings.model,
+        "base_url": settings.base_url,
+        "home": str(settings.home),
+        "own_tools": settings.tools,
+        "instructions": settings.instructions,
+        "is_asking": settings.is_asking,
+        "tools": [
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "kind": kind_of(tool),
+                "on": tool.name not in settings.tools_off,
+            }
+            for tool in toolbox
+        ],
+        "models": [
+            {
+                "name": spec.name,
+                "size_bytes": spec.size_bytes,
+                "installed": spec.name in there,
+                "default": spec.name == DEFAULT_MODEL,
+            }
+            for spec in CATALOG.values()
+        ],
+    }
+
+
+def plain(value: Any) -> Any:
+    """A planned argument as JSON; references as they are written in a plan."""
+    if isinstance(value, Ref):
+        return str(value)
+    if isinstance(value, Template):
+        return "".join(part if isinstance(part, str) else f"${{{str(part)[1:]}}}" for part in value.parts)
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else to_jsonable(value)
+
+
+def _event_json(event: SessionEvent, toolbox: Toolbox) -> dict[str, Any]:
+    match event:
+        case RunStarted():
+            return {"type": "request", "query": event.query}
+        case PlanStarted():
+            return {"type": "planning", "round": event.round}
+        case PlanTextWritten():
+            return {"type": "plan_text", "text": event.text}
+        case TaskPlanned():
+            return {"type": "task", **_task_json(event.task, toolbox)}
+        case PlanFinished():
+            tasks = [_task_json(task, toolbox) for task in event.plan]
+            return {"type": "plan", "tasks": tasks, "error": error_json(event.error)}
+        case TaskStarted():
+            words = _words(toolbox, event.task.tool, event.arguments)
+            return {"type": "started", "task": event.task.id, "words": words}
+        case TaskFinished():
+            return {"type": "finished", **_outcome_json(event.outcome)}
+        case ApprovalRequested():
+            return {"type": "approval", "calls": [_call_json(call) for call in event.request.calls]}
+        case ApprovalGiven():
+            return {"type": "approval_given", "approved": sorted(event.approved)}
+        case Decided():
+            edits = plain(event.decision.edits)
+            return {
+                "type": "decided",
+                "task": event.task,
+                "approved": event.decision.approved,
+                "edits": edits,
+            }
+        case JoinStarted():
+            return {"type": "answering"}
+        case AnswerTextWritten():
+            return {"type": "answer_text", "text": event.text}
+        case Replanned():
+            return {"type": "replanned", "reason": event.reason}
+        case RunFinished():
+            run = event.run
+            return {
+                "type": "ended",
+                "answer": run.answer,
+                "ok": run.ok,
+                "error": error_json(run.error),
+                "seconds": round(run.timings.total_s, 3),
+            }
+        case Cleared():
+            return {"type": "cleared"}
+        case SettingsChanged():
+            return {"type": "settings"}
+
+
+def _task_json(task: Task, toolbox: Toolbox) -> dict[str, Any]:
+    return {
+        "task": task.id,
+        "tool": task.tool,
+        "kind": kind_of(toolbox[task.tool]) if task.tool in toolbox.names else "writes",
+        "needs": sorted(task.dependencies),
+        "words": _words(toolbox, task.tool, task.arguments),
+    }
+
+
+def _outcome_json(outcome: TaskOutcome) -> dict[str, Any]:
+    started, finished = outcome.started_s, outcome.finished_s
+    return {
+        "task": outcome.task.id,
+        "status": outcome.status,
+        "text": to_text(outcome.result)[:MAX_TEXT_CHARS] if outcome.ok else "",
+        "error": error_json(outcome.error),
+        "untrusted": outcome.untrusted,
+        "reused": outcome.reused,
+        "seconds": None if started is None or finished is None else round(finished - started, 3),
+    }
+
+
+def _call_json(call: PendingCall) -> dict[str, Any]:
+    return {
+        "task": call.task.id,
+        "tool": call.tool.name,
+        "kind": kind_of(call.tool),
+        "words": describe_call(call.tool, _spelled(call.arguments)),
+        "arguments": [
+            {
+                "name": name,
+                "value": plain(value),
+                "untrusted": name in call.untrusted_arguments,
+                "waits": any(True for _ in references(value)),
+            }
+            for name, value in call.arguments.items()
+        ],
+    }
+
+
+def _words(toolbox: Toolbox, name: str, arguments: Mapping[str, Any]) -> str:
+    if name not in toolbox.names:
+        return name
+    return describe_call(toolbox[name], _spelled(arguments))[:MAX_TEXT_CHARS]
+
+
+def _spelled(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with texts around references written out; the references themselves stay."""
+    return {name: plain(value) if isinstance(value, Template) else value for name, value in arguments.items()}
