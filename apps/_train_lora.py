@@ -55,7 +55,13 @@ def lora(
         str, typer.Option(help="What to train on: a model of the catalog, or a GGUF file.")
     ] = _BASE,
     rank: Annotated[int, typer.Option(help="Of the adapter: its size grows with it.", min=1)] = 16,
-    epochs: Annotated[float, typer.Option(help="How often each request is seen.", min=0.001)] = 1.0,
+    epochs: Annotated[
+        float | None, typer.Option(help="How often each request is seen; once if not given.", min=0.001)
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Finish after so many hours of steps; in the place of --epochs.", min=0.001),
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="At its highest.", min=0.0)] = 1e-3,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order.")] = 0,
     tool_weight: Annotated[
@@ -78,6 +84,8 @@ def lora(
     output = Output(as_json=as_json, debug=debug)
 
     def work() -> int:
+        if epochs is not None and hours is not None:
+            raise ConfigurationError("--epochs and --hours both say when to end; give one of them")
         _need_torch()
         from plait.models import find_model
         from plait.training import TrainingOptions
@@ -87,7 +95,12 @@ def lora(
         if found.adapter is not None:
             raise ConfigurationError(f"{base} has an adapter already; train on the base that it is for")
         options = TrainingOptions(
-            rank=rank, alpha=2.0 * rank, learning_rate=learning_rate, n_epochs=epochs, seed=seed
+            rank=rank,
+            alpha=2.0 * rank,
+            learning_rate=learning_rate,
+            n_epochs=epochs or 1.0,
+            hours=hours,
+            seed=seed,
         )
         job = _Job(
             data,
@@ -185,7 +198,7 @@ def _train(job: _Job, output: Output) -> dict[str, object]:
             loss = step.loss if loss != loss else _SMOOTHED * loss + (1 - _SMOOTHED) * step.loss
             show(step, loss)
             is_due = job.evaluate_every and step.step % job.evaluate_every == 0
-            if is_due and step.step < step.n_steps:
+            if is_due and step.step < trainer.n_steps:
                 try_out(step.step)
     if judge.last != trainer.step:
         try_out(trainer.step)
@@ -305,7 +318,7 @@ def _bar(trainer: Trainer, output: Output) -> Iterator[Callable[[TrainingStep, f
 
         def show(step: TrainingStep, loss: float) -> None:
             speed = step.n_tokens / step.seconds
-            bar.update(task, completed=step.step, loss=loss, speed=speed)
+            bar.update(task, total=step.n_steps, completed=step.step, loss=loss, speed=speed)
             if not animated and (step.step % _SAID_EVERY == 0 or step.step == step.n_steps):
                 output.note(f"step {step.step} of {step.n_steps}: loss {loss:.3f}, {speed:.0f} tokens/s")
 

@@ -40,7 +40,9 @@ class TrainingOptions:
     n_warmup: int = 20
     """Steps in which it rises."""
     n_epochs: float = 1.0
-    """How often each request is seen."""
+    """How often each request is seen, where ``hours`` says nothing else."""
+    hours: float | None = None
+    """When to be finished: hours of steps, over all runs of the training; evaluations do not count."""
     max_gradient: float = 1.0
     """Longer gradients are cut to this length."""
     seed: int = 0
@@ -56,7 +58,7 @@ class TrainingStep:
     step: int
     """Counted from 1."""
     n_steps: int
-    """Of the whole training."""
+    """Of the whole training; an estimate, where it ends by the clock."""
     loss: float
     """Mean cross entropy of the plans' tokens, in nats, all counted alike."""
     learning_rate: float
@@ -100,9 +102,9 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self._options.learning_rate, weight_decay=0.0
         )
-        self.n_steps = max(1, round(len(groups) * self._options.n_epochs))
         self.step = 0
         """Steps that were taken."""
+        self._spent_s = 0.0
         self._identity = _identity(base, groups, self._options)
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / _CHECKPOINT).exists():
@@ -110,14 +112,28 @@ class Trainer:
         elif start is not None:
             self._start_with(start)
 
+    @property
+    def n_steps(self) -> int:
+        """Steps of the whole training; an estimate, where it ends by the clock."""
+        if self._options.hours is None:
+            return max(1, round(len(self._groups) * self._options.n_epochs))
+        return max(self.step + (self._done < 1), round(self.step / self._done) if self.step else 0)
+
+    @property
+    def _done(self) -> float:
+        """The share of the training that is behind: 1 at its end."""
+        if self._options.hours is None:
+            return self.step / self.n_steps
+        return min(1.0, self._spent_s / (3600 * self._options.hours))
+
     def run(self) -> Iterator[TrainingStep]:
         """Take the steps that are left, each when the one before was consumed."""
         saved = time.monotonic()
-        while self.step < self.n_steps:
+        while self._done < 1:
             done = self._take_step()
             with (self._folder / _LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(asdict(done)) + "\n")
-            if time.monotonic() - saved > self._options.checkpoint_s or self.step == self.n_steps:
+            if time.monotonic() - saved > self._options.checkpoint_s or self._done == 1:
                 self.save()
                 saved = time.monotonic()
             yield done
@@ -125,7 +141,7 @@ class Trainer:
     def _take_step(self) -> TrainingStep:
         started = time.monotonic()
         group = self._groups[self._order(self.step)]
-        rate = self._rate(self.step)
+        rate = self._rate()
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = rate
         lesson = make_lesson(group, self._device)
@@ -136,11 +152,11 @@ class Trainer:
         ((losses * lesson.weights).sum() / lesson.weights.sum()).backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._options.max_gradient)
         self._optimizer.step()
+        loss = losses.mean().item()
+        seconds = time.monotonic() - started
         self.step += 1
-        n_tokens = group.n_tokens
-        return TrainingStep(
-            self.step, self.n_steps, losses.mean().item(), rate, n_tokens, time.monotonic() - started
-        )
+        self._spent_s += seconds
+        return TrainingStep(self.step, self.n_steps, loss, rate, group.n_tokens, seconds)
 
     def _order(self, step: int) -> int:
         """The group of that step: each epoch has another order."""
@@ -149,12 +165,12 @@ class Trainer:
         Random(f"{self._options.seed} {epoch}").shuffle(order)  # noqa: S311  (nothing secret)
         return order[i]
 
-    def _rate(self, step: int) -> float:
+    def _rate(self) -> float:
         o = self._options
-        if step < o.n_warmup:
-            return o.learning_rate * (step + 1) / o.n_warmup
-        progress = (step - o.n_warmup) / max(1, self.n_steps - o.n_warmup)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        if self.step < o.n_warmup:
+            return o.learning_rate * (self.step + 1) / o.n_warmup
+        warm = o.n_warmup / max(self.n_steps, o.n_warmup + 1) if o.hours is None else 0.0
+        cosine = 0.5 * (1 + math.cos(math.pi * (self._done - warm) / (1 - warm)))
         return o.learning_rate * (o.final_share + (1 - o.final_share) * cosine)
 
     def save(self) -> None:
@@ -166,6 +182,7 @@ class Trainer:
         state = {
             "identity": self._identity,
             "step": self.step,
+            "spent_s": self._spent_s,
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
@@ -199,10 +216,11 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        self._spent_s = state["spent_s"]
 
 
 def read_checkpoint(folder: Path, device: str = "cpu") -> dict[str, Any]:
-    """The last checkpoint in ``folder``: ``identity``, ``step``, ``network`` and ``optimizer``.
+    """The last checkpoint in ``folder``: ``identity``, ``step``, ``spent_s``, ``network`` and ``optimizer``.
 
     Raises:
         ConfigurationError: there is none that can be read.

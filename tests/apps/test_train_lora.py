@@ -123,6 +123,11 @@ def test_another_training_in_the_same_folder_is_refused(trained: Path) -> None:
     assert "of a training with another base, data set or options; choose another folder" in said
 
 
+def test_the_end_is_given_by_the_data_or_by_the_clock(trained: Path) -> None:
+    said = failure("train", "lora", "data", "other", "--epochs", "1", "--hours", "2")
+    assert "--epochs and --hours both say when to end; give one of them" in said
+
+
 def test_a_data_set_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
     said = failure("train", "lora", str(tmp_path), str(tmp_path / "run"))
     assert "train.jsonl cannot be read" in said

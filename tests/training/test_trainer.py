@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,22 @@ def test_a_training_that_was_killed_goes_on_as_if_nothing_had_been(base: Path, t
     assert first + losses(second) == pytest.approx(expected, rel=1e-6)
     for ours, theirs in zip(parameters(second), parameters(whole), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_training_by_the_clock_ends_in_time_at_the_lowest_rate_however_often_it_was_killed(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plait.training._trainer.time.monotonic", count(step=60.0).__next__)
+    options = replace(OPTIONS, hours=0.5)  # a step reads the clock at its beginning and its end: a minute
+    first = list(islice(Trainer(base, GROUPS, tmp_path / "run", options).run(), 11))
+    second = Trainer(base, GROUPS, tmp_path / "run", options)
+    steps = [*first, *second.run()]
+    assert [step.step for step in steps] == list(range(1, 31))
+    assert {step.n_steps for step in steps} == {30}
+    rates = [step.learning_rate for step in steps]
+    assert all(later < earlier for earlier, later in pairwise(rates[3:]))
+    assert rates[-1] == pytest.approx(OPTIONS.learning_rate * OPTIONS.final_share, rel=0.1)
+    assert list(second.run()) == []
 
 
 def test_a_training_may_begin_with_the_adapter_of_another(base: Path, tmp_path: Path) -> None:
