@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class Weights:
                 f"llama.cpp cannot load {path}: {reported_errors()}; fetch the file again, or another one",
                 model=str(path),
             )
+        self.host_bytes = max(0, placement.estimate.weights_bytes - placement.estimate.device_bytes)
+        """What of them lies in main memory, at least."""
         self._n_users = 0
         self._lock = threading.Lock()
 
@@ -140,7 +142,7 @@ class Engine:
         self.context_length = context_length or min(
             self.info.context_length or _DEFAULT_CONTEXT, _DEFAULT_CONTEXT
         )
-        self.placement: Placement = self._place(kv_type)
+        self.placement: Placement = self._place(kv_type, loaded_bytes=weights.host_bytes if weights else 0)
         self.weights = weights or Weights(path, self.placement)
         """What other engines may share."""
         self._model = self.weights.pointer
@@ -164,10 +166,12 @@ class Engine:
         self._cells = _Cells(lib, self._memory)
         self.pool = SequencePool(self._cells, MAX_SEQUENCES, self.context_length, can_split=self.can_split)
 
-    def _place(self, kv_type: KVType | None) -> Placement:
+    def _place(self, kv_type: KVType | None, *, loaded_bytes: int) -> Placement:
+        available = self.machine.available_bytes
+        room = None if available is None else available + loaded_bytes  # the estimate has all weights
         placement = choose_placement(
             self.info,
-            self.machine,
+            replace(self.machine, available_bytes=room),
             context_length=self.context_length,
             kv_type=kv_type,
             n_batch=MAX_BATCH,
@@ -176,7 +180,7 @@ class Engine:
         )
         check_memory(
             placement.estimate,
-            self.machine.available_bytes,
+            room,
             model=self.path.name,
             kv_type=placement.kv_type,
         )

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from plait.errors import ModelFileError
+from plait.errors import ModelFileError, ModelMemoryError
 from plait.models import (
     LlamaModel,
     Message,
     PrefixCache,
+    _engine,
     read_adapter,
     read_gguf,
     weights_fingerprint,
@@ -85,6 +87,19 @@ async def test_the_model_without_its_adapter_shares_the_weights_and_speaks_as_be
     assert await said(plain) == expected
     assert await said(adapted) == first
     assert plain.without_adapter() is plain
+
+
+async def test_shared_weights_need_no_memory_of_their_own(
+    adapted: LlamaModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = adapted._engine.placement.estimate
+    room = alone.kv_bytes + alone.compute_bytes + 1000
+    assert alone.kv_bytes + alone.compute_bytes < room
+    machine = replace(adapted._engine.machine, available_bytes=room)
+    monkeypatch.setattr(_engine, "this_machine", lambda: machine)
+    assert await said(adapted.without_adapter())
+    with pytest.raises(ModelMemoryError):
+        LlamaModel(adapted._engine.path, context_length=adapted.context_length)
 
 
 async def test_weights_live_until_the_last_engine_that_shares_them_is_closed(
