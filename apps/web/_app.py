@@ -118,7 +118,7 @@ def create_app(
 
     @app.get("/api/settings")
     async def settings() -> dict[str, Any]:
-        return settings_json(session.settings, session.toolbox)
+        return settings_json(session.settings, session.toolbox, session.kept)
 
     @app.patch("/api/settings")
     async def change(body: _Settings) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def create_app(
         if "home" in changed:
             changed["home"] = _folder(changed["home"])
         await session.configure(replace(session.settings, **changed))
-        return settings_json(session.settings, session.toolbox)
+        return settings_json(session.settings, session.toolbox, session.kept)
 
     add_completions(app, session, turns)
     add_page(app)

@@ -196,6 +196,7 @@ async def test_settings_are_changed_and_what_is_wrong_is_said(serve: Any, open_p
         page = await open_page(served)
         await page.get_by_role("button", name="Settings").click()
         settings = page.get_by_role("dialog", name="Settings")
+        await expect(settings).to_contain_text("Changes last until plait serve ends.")
         await settings.get_by_label("Custom instructions").fill("Be brief.")
         await settings.get_by_role("checkbox", name=re.compile("^Send sends")).uncheck()
         await settings.get_by_label("Model").fill("broken")
