@@ -370,6 +370,7 @@ def _serve(chosen: Chosen, host: str, port: int, output: Output) -> int:
     from plait.apps._begin import begin_settings
     from plait.apps.assistant import open_settings_file
     from plait.apps.assistant._backend import assistant_undo
+    from plait.apps.voice._dictation import Dictation
     from plait.apps.web import WebServer, bind
 
     kept = open_settings_file()
@@ -377,7 +378,9 @@ def _serve(chosen: Chosen, host: str, port: int, output: Output) -> int:
     with open_runner() as runner, bind(host, port) as bound, _open_log() as log:
         session = _open_session(settings, kept, runner, log, output)
         token = os.environ.get("PLAIT_SERVE_TOKEN")
-        server = WebServer(session, bound, host=host, token=token, log=log, undo=assistant_undo)
+        server = WebServer(
+            session, bound, host=host, token=token, log=log, undo=assistant_undo, dictation=Dictation()
+        )
 
         def tell() -> None:
             output.text(server.link)

@@ -183,11 +183,11 @@ def _voice(options: _Options, output: Output, *, as_json: bool) -> int:
 
 
 async def _talk(options: _Options, parts: Parts, told: _Told) -> int:
+    from plait.apps.voice._hints import contact_names
     from plait.apps.voice._session import VoiceSession
 
-    session = VoiceSession(
-        parts, told.event, interruption=options.interrupt.value, hints=_contact_names(options)
-    )
+    hints = contact_names(options.settings)
+    session = VoiceSession(parts, told.event, interruption=options.interrupt.value, hints=hints)
     if parts.source.is_live:
         told.ready(options.trigger)
     with _key(parts.trigger):
@@ -320,16 +320,6 @@ def _key(trigger: Trigger) -> Iterator[None]:
 
         threading.Thread(target=read, name="plait-key", daemon=True).start()
     yield
-
-
-def _contact_names(options: _Options) -> tuple[str, ...]:
-    """The names of the home's contacts, each once."""
-    if options.settings.tools is not None:
-        return ()
-    from plait.tools.assistant import ContactFiles, Home
-
-    contacts = ContactFiles(Home(options.settings.home)).read().contacts
-    return tuple(dict.fromkeys(contact.name for contact in contacts))
 
 
 class _Told:

@@ -30,6 +30,7 @@ export async function loadSettings() {
   const settings = await call("GET", "/api/settings");
   $("model").textContent = settings.model.split("/").pop();
   $("promise").hidden = !settings.is_asking;
+  $("speak").hidden = !settings.speech;
   return settings;
 }
 

@@ -1,6 +1,5 @@
 """``plait voice``: what it refuses, and a conversation between files in which all is real but the model."""
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -15,9 +14,8 @@ from typer.testing import Result
 from plait.apps.voice import _command
 from plait.apps.voice._audio import SAMPLE_RATE, Clip, Samples
 from plait.apps.voice._recognition import WhisperRecognizer
-from plait.apps.voice._voices import open_voice
 from plait.errors import ModelError
-from plait.models import RECOGNIZER, VOICE, ScriptedModel, find_speech
+from plait.models import RECOGNIZER, ScriptedModel, find_speech
 
 Invoke = Callable[..., Result]
 LINES = (
@@ -103,23 +101,8 @@ def recognizer() -> WhisperRecognizer:
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> list[Samples]:
-    """The lines as piper says them with the settings that make it say them the same each time."""
-    fetched = find_speech(VOICE, download=False)
-    settings = json.loads((fetched / "config.json").read_text(encoding="utf-8"))
-    settings["inference"] |= {"noise_scale": 0.0, "noise_w": 0.0}
-    model = tmp_path_factory.mktemp("voice") / "voice.onnx"
-    model.symlink_to(fetched / "voice.onnx")
-    model.with_name("voice.onnx.json").write_text(json.dumps(settings), encoding="utf-8")
-
-    async def speak() -> list[Samples]:
-        voice = await open_voice("piper", pytest.fail, model=model)
-        try:
-            return [(await voice.speak(line)).at_rate(SAMPLE_RATE).samples for line in LINES]
-        finally:
-            await voice.aclose()
-
-    return asyncio.run(speak())
+def spoken(say: Callable[..., list[Samples]]) -> list[Samples]:
+    return say(*LINES)
 
 
 def scene(pieces: Sequence[Samples | float]) -> np.ndarray[Any, Any]:
