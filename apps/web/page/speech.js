@@ -6,7 +6,9 @@ import { Recording } from "./microphone.js";
 
 const HOLD_MS = 400;
 const MAX_MS = 59_000;
-const LISTENING = "Listening… press again to end, Escape drops it";
+const LISTENING = matchMedia("(hover: none)").matches
+  ? "Listening… press again to end"
+  : "Listening… press again to end, Escape drops it";
 
 /** `obstacle` gives why nothing can be recognized, `hear` takes the words, `say` a state, `fail` a reason. */
 export function setUpSpeech({ obstacle, hear, say, fail }) {
