@@ -129,7 +129,8 @@ def read_recording(data: bytes) -> Samples:
                 )
             sound = file.readframes(MAX_SECONDS * rate + 1)
     except (EOFError, wave.Error) as error:
-        raise VoiceError(f"the recording is no WAV file ({error or 'it is cut off'}); send one") from error
+        why = str(error) or "it is cut off"
+        raise VoiceError(f"the recording is no WAV file ({why}); send one") from error
     samples = np.frombuffer(sound[: len(sound) // 2 * 2], "<i2").astype(np.int16)
     if len(samples) > MAX_SECONDS * rate:
         raise VoiceError(f"the recording is longer than {MAX_SECONDS} s; send it in parts")
