@@ -18,14 +18,21 @@ from plait.models import (
     DEFAULT_ENCODER,
     DEFAULT_MODEL,
     ENCODERS,
+    RECOGNIZER,
+    SPEECH,
+    VOICE,
     EncoderSpec,
     InstalledModel,
     ModelSpec,
+    SpeechSpec,
     installed,
     pull,
     remove,
     verify,
 )
+
+_Spec = ModelSpec | EncoderSpec | SpeechSpec
+_DEFAULTS = frozenset({DEFAULT_MODEL, DEFAULT_ENCODER, RECOGNIZER, VOICE})
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -44,14 +51,14 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 @app.command("list")
 def list_models(as_json: AsJSON = False, debug: Debug = False) -> None:
-    """List the catalog, of models and encoders, and what of it is installed."""
+    """List the catalog (models, encoders, recognizers, voices) and what of it is installed."""
     output = Output(as_json=as_json, debug=debug)
     execute(lambda: _list(output), output)
 
 
 @app.command("pull")
 def pull_model(name: Name = DEFAULT_MODEL, as_json: AsJSON = False, debug: Debug = False) -> None:
-    """Fetch a model and check its hash; an interrupted download is resumed."""
+    """Fetch what the catalog has and check its hash; an interrupted download is resumed."""
     output = Output(as_json=as_json, debug=debug)
 
     def work() -> int:
@@ -183,7 +190,7 @@ def remove_model(name: Name, as_json: AsJSON = False, debug: Debug = False) -> N
 
 def _list(output: Output) -> int:
     here = {model.name: model for model in installed()}
-    specs: list[ModelSpec | EncoderSpec] = [*CATALOG.values(), *ENCODERS.values()]
+    specs: list[_Spec] = [*CATALOG.values(), *ENCODERS.values(), *SPEECH.values()]
     if output.as_json:
         output.document([_entry(spec, here.get(spec.name)) for spec in specs])
         return OK
@@ -197,10 +204,10 @@ def _list(output: Output) -> int:
     return OK
 
 
-def _entry(spec: ModelSpec | EncoderSpec, model: InstalledModel | None) -> dict[str, Any]:
+def _entry(spec: _Spec, model: InstalledModel | None) -> dict[str, Any]:
     return {
         "name": spec.name,
-        "kind": "chat" if isinstance(spec, ModelSpec) else "encoder",
+        "kind": _kind(spec),
         "description": spec.description,
         "parameters": spec.parameters,
         "quantization": spec.quantization if isinstance(spec, ModelSpec) else None,
@@ -213,11 +220,17 @@ def _entry(spec: ModelSpec | EncoderSpec, model: InstalledModel | None) -> dict[
     }
 
 
-def _is_default(spec: ModelSpec | EncoderSpec) -> bool:
-    return spec.name in (DEFAULT_MODEL, DEFAULT_ENCODER)
+def _is_default(spec: _Spec) -> bool:
+    return spec.name in _DEFAULTS
 
 
-def _size_bytes(spec: ModelSpec | EncoderSpec) -> int | None:
+def _kind(spec: _Spec) -> str:
+    if isinstance(spec, SpeechSpec):
+        return spec.kind
+    return "chat" if isinstance(spec, ModelSpec) else "encoder"
+
+
+def _size_bytes(spec: _Spec) -> int | None:
     files = [spec] if isinstance(spec, ModelSpec) else spec.files
     sizes = [file.size_bytes for file in files if file.size_bytes is not None]
     return sum(sizes) if len(sizes) == len(files) else None

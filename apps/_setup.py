@@ -137,9 +137,9 @@ def _langchain_model(options: ModelOptions) -> LangChainModel:
     return LangChainModel(found, context_length=options.context_length or _LANGCHAIN_CONTEXT)
 
 
-def default_home() -> Path:
-    """``PLAIT_HOME``, or the folder ``plait`` in the user's own."""
-    return Path(os.environ.get("PLAIT_HOME") or Path.home() / "plait").expanduser()
+def default_home(kept: Path | None = None) -> Path:
+    """``PLAIT_HOME``, or what was ``kept`` of earlier sessions, or the folder ``plait`` in the user's own."""
+    return Path(os.environ.get("PLAIT_HOME") or kept or Path.home() / "plait").expanduser()
 
 
 def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Toolbox:

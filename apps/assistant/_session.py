@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from plait.apps.assistant._history import ActionLog
+from plait.apps.assistant._kept import SettingsFile
 from plait.apps.assistant._questions import Decision, Question
 from plait.apps.assistant._settings import Settings
 from plait.apps.assistant._stream import (
@@ -83,6 +84,7 @@ class Session:
         examples: worked examples for the planner's prompt.
         log: where every call is recorded; ``None`` keeps no history.
         undo: finds out how calls can be undone, for the settings.
+        kept: where changed settings are kept for later sessions; ``None`` forgets them with this one.
         executor: carries out a call.
         now: the user's clock.
     """
@@ -95,6 +97,7 @@ class Session:
         examples: Sequence[PlanExample] = (),
         log: ActionLog | None = None,
         undo: Callable[[Settings], UndoRegistry] = lambda settings: UndoRegistry(),
+        kept: SettingsFile | None = None,
         executor: Executor = call_tool,
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
@@ -104,6 +107,7 @@ class Session:
         self._log = log
         self._undo_for = undo
         self._undo = UndoRegistry()
+        self._kept = kept
         self._executor = executor
         self._now = now
         self._stream = EventStream()
@@ -138,6 +142,11 @@ class Session:
     def settings(self) -> Settings:
         """What the session works with now."""
         return self._settings
+
+    @property
+    def kept(self) -> SettingsFile | None:
+        """Where changed settings are kept for later sessions."""
+        return self._kept
 
     @property
     def toolbox(self) -> Toolbox:
@@ -236,16 +245,17 @@ class Session:
         self._stream.append(0, Cleared())
 
     async def configure(self, settings: Settings) -> None:
-        """Go on with other settings; where they cannot be used, those before stay.
+        """Go on with other settings, and keep what is changed; where they cannot be used, those before stay.
 
         Raises:
             BusyError: a turn is running, or the settings are being changed.
             PlaitError: the model or the tools cannot be had, and why.
+            ConfigurationError: the settings are used, but cannot be kept.
         """
         self._check_idle()
         assert self._model is not None
         self._is_configuring = True
-        old = self._model
+        old, before = self._model, self._settings
         is_same = settings.same_model(self._settings)
         try:
             model = old if is_same else await self._backend.open_model(settings)
@@ -260,6 +270,8 @@ class Session:
         finally:
             self._is_configuring = False
         self._stream.append(0, SettingsChanged(settings))
+        if self._kept is not None:
+            self._kept.keep(before, settings)
 
     def _use(self, settings: Settings, model: ChatModel) -> None:
         toolbox = self._backend.open_tools(settings, model)

@@ -17,11 +17,12 @@ import typer
 
 from plait.apps._output import FAILED, INTERRUPTED, OK, Output, execute
 from plait.apps._progress import transfer_progress, waiting
-from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
+from plait.apps._setup import ModelOptions, open_model, open_runner, open_toolbox
 from plait.errors import ConfigurationError
 from plait.models import DEFAULT_MODEL, RECOGNIZER, VOICE, find_speech
 
 if TYPE_CHECKING:
+    from plait.apps.assistant import Settings
     from plait.apps.voice._audio import Sink, Source
     from plait.apps.voice._events import VoiceEvent
     from plait.apps.voice._recognition import WhisperRecognizer
@@ -61,10 +62,7 @@ class TriggerName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    model: ModelOptions
-    home: Path
-    tools: str | None
-    yes: bool
+    settings: Settings
     deadline_s: float | None
     input: Path | None
     output: Path | None
@@ -108,8 +106,14 @@ def voice(
         bool, typer.Option("--fetch", help="Fetch the recognizer and the voice, and end.")
     ] = False,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A model of the catalog, a GGUF file, or a server's model.")
-    ] = DEFAULT_MODEL,
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A model of the catalog, a GGUF file, or a server's model; the one chosen last, at first "
+            f"{DEFAULT_MODEL}.",
+        ),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server.")] = None,
     context_length: Annotated[
         int | None, typer.Option(help="Tokens of prompt and answer together.", min=256)
@@ -127,24 +131,29 @@ def voice(
 ) -> None:
     """Speak with the assistant: requests by voice, answers aloud."""
     output = Output(as_json=False, debug=debug)
-    options = _Options(
-        ModelOptions(model, base_url, context_length),
-        home or default_home(),
-        tools,
-        yes,
-        deadline,
-        input_file,
-        output_file,
-        microphone,
-        speaker,
-        listen,
-        interrupt,
-        voice_name,
-        voice_model,
-        whisper,
-        language,
-    )
-    execute((lambda: _fetch(output)) if fetch else (lambda: _voice(options, output, as_json=as_json)), output)
+
+    def talk() -> int:
+        from plait.apps._begin import Chosen, begin_settings
+        from plait.apps.assistant import open_settings_file
+
+        chosen = Chosen(home, model, base_url, context_length, tools=tools, is_asking=not yes)
+        options = _Options(
+            begin_settings(chosen, open_settings_file(), output),
+            deadline,
+            input_file,
+            output_file,
+            microphone,
+            speaker,
+            listen,
+            interrupt,
+            voice_name,
+            voice_model,
+            whisper,
+            language,
+        )
+        return _voice(options, output, as_json=as_json)
+
+    execute((lambda: _fetch(output)) if fetch else talk, output)
 
 
 def _fetch(output: Output) -> int:
@@ -174,11 +183,11 @@ def _voice(options: _Options, output: Output, *, as_json: bool) -> int:
 
 
 async def _talk(options: _Options, parts: Parts, told: _Told) -> int:
+    from plait.apps.voice._hints import contact_names
     from plait.apps.voice._session import VoiceSession
 
-    session = VoiceSession(
-        parts, told.event, interruption=options.interrupt.value, hints=_contact_names(options)
-    )
+    hints = contact_names(options.settings)
+    session = VoiceSession(parts, told.event, interruption=options.interrupt.value, hints=hints)
     if parts.source.is_live:
         told.ready(options.trigger)
     with _key(parts.trigger):
@@ -208,7 +217,6 @@ def _check(options: _Options) -> None:
     for option, path in (("--voice-model", options.voice_model), ("--whisper", options.whisper)):
         if path is not None and not path.exists():
             raise ConfigurationError(f"{option} {path} does not exist; check its path")
-    open_toolbox(options.home, options.tools, None)
 
 
 def _is_same(path: Path, other: Path) -> bool:
@@ -231,13 +239,17 @@ def _open_agent(options: _Options, output: Output, runner: asyncio.Runner) -> Ag
     from plait.apps.voice._agent_responder import ask_for_sends
     from plait.orchestrator import Agent
 
-    model = open_model(options.model, runner, output.console)
+    settings = options.settings
+    served = ModelOptions(settings.model, settings.base_url, settings.context_length)
+    model = open_model(served, runner, output.console)
+    toolbox = open_toolbox(settings.home, settings.tools, model)
     return Agent(
         model,
-        open_toolbox(options.home, options.tools, model),
-        examples=assistant_examples() if options.tools is None else (),
-        policy=ask_for_sends if options.yes else "writes",
+        toolbox.subset(name for name in toolbox.names if name not in settings.tools_off),
+        examples=assistant_examples() if settings.tools is None else (),
+        policy="writes" if settings.is_asking else ask_for_sends,
         deadline_s=options.deadline_s,
+        instructions=settings.instructions,
     )
 
 
@@ -308,15 +320,6 @@ def _key(trigger: Trigger) -> Iterator[None]:
 
         threading.Thread(target=read, name="plait-key", daemon=True).start()
     yield
-
-
-def _contact_names(options: _Options) -> tuple[str, ...]:
-    """The names of the home's contacts, each once."""
-    if options.tools is not None:
-        return ()
-    from plait.tools.assistant import ContactFiles, Home
-
-    return tuple(dict.fromkeys(contact.name for contact in ContactFiles(Home(options.home)).read().contacts))
 
 
 class _Told:

@@ -23,6 +23,8 @@ class Timing:
     """Speech that is shorter is a noise and forgotten."""
     end_silence_samples: int = SAMPLE_RATE * 7 // 10
     """A pause of this length ends what is said."""
+    early_silence_samples: int = SAMPLE_RATE * 3 // 10
+    """After a pause of this length it is likely enough to be the end that recognition may begin."""
     lead_samples: int = SAMPLE_RATE * 3 // 10
     """So much from before the first speech belongs to what is said; soft beginnings are in it."""
     trail_samples: int = SAMPLE_RATE // 5
@@ -77,6 +79,7 @@ class Endpointer:
         self._start = 0
         self._end = 0
         self._n_speech = 0
+        self._n_last = 0
 
     @property
     def has_begun(self) -> bool:
@@ -86,6 +89,7 @@ class Endpointer:
     def push(self, frame: Samples, probability: float) -> Outcome | None:
         """Hear the next frame; what it ends, if it ends something."""
         begin = self._n_heard
+        self._n_last = len(frame)
         self._n_heard += len(frame)
         if not self._said:
             return self._wait(frame, probability, begin)
@@ -100,6 +104,16 @@ class Endpointer:
         elif self._n_heard - self._start >= self._timing.max_samples:
             return self._utterance(is_cut=True)
         return None
+
+    def pausing(self) -> Utterance | None:
+        """What was said so far, once in a pause: with the frame that makes it ``early_silence_samples`` long.
+
+        Where nothing more is said, the utterance that the pause ends has the same samples.
+        """
+        early = max(self._timing.early_silence_samples, self._timing.trail_samples)
+        pause = self._n_heard - self._end
+        is_now = self.has_begun and pause - self._n_last < early <= pause
+        return self._utterance(is_cut=False) if is_now else None
 
     def finish(self) -> Outcome:
         """What was said so far, where the speaker says that it is all."""

@@ -32,7 +32,10 @@ class SpeechEnded:
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """What was said, or with ``rejected`` what was not relied on; ``took_s`` seconds of computing."""
+    """What was said, or with ``rejected`` what was not relied on.
+
+    ``took_s`` seconds were waited for it after it was known that speech had ended.
+    """
 
     at_s: float
     text: str

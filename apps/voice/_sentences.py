@@ -10,7 +10,10 @@ _ABBREVIATION = re.compile(
 )
 _MARKUP = re.compile(r"[*_`#|>]+|^\s*[-•]\s+")
 _ADDRESS = re.compile(r"https?://([^\s/]+)\S*")
+_CLAUSE = re.compile(r"[,;:](?=\s)|\s[-\u2013\u2014](?=\s)")
 _MAX_CHARS = 400
+_LONG_CHARS = 60
+_MIN_CLAUSE_CHARS = 16
 
 
 class SentenceSplitter:
@@ -38,6 +41,19 @@ class SentenceSplitter:
         """What is left when the text has ended."""
         rest, self._text = self._text.strip(), ""
         return [rest] if rest else []
+
+
+def beginning(sentence: str) -> list[str]:
+    """A long sentence in two, at its first clause, so that the first can be heard while the second is made.
+
+    A short one, or one in which there is no such place, is left whole.
+    """
+    if len(sentence) >= _LONG_CHARS:
+        for end in _CLAUSE.finditer(sentence, _MIN_CLAUSE_CHARS):
+            first, rest = sentence[: end.end()].strip(), sentence[end.end() :].strip()
+            if len(rest) >= _MIN_CLAUSE_CHARS:
+                return [first, rest]
+    return [sentence]
 
 
 def speakable(text: str) -> str:

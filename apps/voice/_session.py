@@ -18,6 +18,7 @@ import numpy as np
 from plait.apps.voice._activity import SpeechDetector
 from plait.apps.voice._answers import says_stop, yes_or_no
 from plait.apps.voice._audio import FRAME_SAMPLES, SAMPLE_RATE, Clip, Samples, Sink, Source
+from plait.apps.voice._early import EarlyRecognizer
 from plait.apps.voice._endpoint import Endpointer, Outcome, Silence, Timing, Utterance
 from plait.apps.voice._events import (
     Answered,
@@ -36,7 +37,7 @@ from plait.apps.voice._events import (
 from plait.apps.voice._player import Player
 from plait.apps.voice._recognition import Recognizer
 from plait.apps.voice._responder import Question, Responder, Sentence
-from plait.apps.voice._sentences import speakable
+from plait.apps.voice._sentences import beginning, speakable
 from plait.apps.voice._triggers import Trigger
 from plait.apps.voice._voices import Voice
 from plait.errors import PlaitError, VoiceError
@@ -110,6 +111,7 @@ class VoiceSession:
         """
         try:
             async with asyncio.TaskGroup() as self._tasks:
+                self._recognizer = EarlyRecognizer(self._parts.recognizer, self._tasks)
                 async with aclosing(self._parts.source.frames()) as frames:
                     async for frame in frames:
                         await self._step(frame)
@@ -157,6 +159,8 @@ class VoiceSession:
             if outcome is not None:
                 self._ear = None
                 self._end_listening(outcome)
+            elif (so_far := self._ear.pausing()) is not None:
+                self._recognizer.begin(so_far.samples, self._expected)
         elif self._player.is_playing:
             self._listen_while_speaking(frame, probability)
         elif (not self._turns or trigger.interrupts) and trigger.begins(frame):
@@ -164,6 +168,11 @@ class VoiceSession:
                 self._emit(Woken(self._at_s))
             self._may_speak.clear()
             self._open_ear(Endpointer(self._timing), self._n_heard)
+
+    @property
+    def _expected(self) -> Sequence[str]:
+        """The hints for what is being said."""
+        return self._hints if self._answers is None else _ANSWER_HINTS
 
     def _listen_while_speaking(self, frame: Samples, probability: float) -> None:
         trigger = self._parts.trigger
@@ -282,18 +291,21 @@ class VoiceSession:
 
     async def _recognize(self, utterance: Utterance, hints: Sequence[str]) -> str:
         began = time.perf_counter()
-        heard = await self._parts.recognizer.recognize(utterance.samples, hints)
+        heard = await self._recognizer.recognize(utterance.samples, hints)
         took_s = time.perf_counter() - began
         self._emit(Recognized(self._at_s, heard.text, heard.rejected, heard.log_probability, took_s))
         return heard.text
 
     async def _respond(self, request: str) -> None:
         async with aclosing(self._parts.responder.respond(request)) as replies:
+            is_silent = True
             async for reply in replies:
                 if isinstance(reply, Sentence):
-                    await self._say(reply.text)
+                    for part in beginning(reply.text) if is_silent else [reply.text]:
+                        await self._say(part)
                 else:
                     await self._ask(reply)
+                is_silent = not isinstance(reply, Sentence)
 
     async def _ask(self, question: Question) -> None:
         """Read the question aloud, to its end if need be again, and hand the answer over."""

@@ -20,6 +20,10 @@ _HEADERS = {
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
+    "permissions-policy": (
+        "microphone=(self), camera=(), display-capture=(), geolocation=(), hid=(), midi=(), payment=(), "
+        "serial=(), usb=()"
+    ),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",

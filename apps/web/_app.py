@@ -15,8 +15,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from plait.apps.assistant import ActionLog, Decision, Session, Settings, UndoRegistry
+from plait.apps.voice._dictation import Dictation
 from plait.apps.web._completions import add_completions
 from plait.apps.web._page import add_page
+from plait.apps.web._speech import add_speech
 from plait.apps.web._turns import Turns
 from plait.apps.web._wire import entry_json, error_json, plain, settings_json
 from plait.errors import ApprovalError, BusyError, ConfigurationError, PlaitError, ToolArgumentError
@@ -57,6 +59,7 @@ def create_app(
     *,
     log: ActionLog | None = None,
     undo: Callable[[Settings], UndoRegistry] = lambda settings: UndoRegistry(),
+    dictation: Dictation | None = None,
 ) -> FastAPI:
     """The server over ``session``, which is open; who may talk to it is another matter.
 
@@ -64,10 +67,15 @@ def create_app(
         session: what carries out requests.
         log: the history of what was done, also in earlier sessions; ``None``: there is none.
         undo: what can undo an action of it, for the settings.
+        dictation: recognizes what the page records; ``None``: it has no button for that.
     """
     app = FastAPI(title="plait", openapi_url=None)
     turns = Turns(session)
     identity = secrets.token_hex(8)
+
+    def describe() -> dict[str, Any]:
+        speech = None if dictation is None else {"obstacle": dictation.obstacle}
+        return {**settings_json(session.settings, session.toolbox, session.kept), "speech": speech}
 
     @app.exception_handler(PlaitError)
     async def tell(_: Request, error: PlaitError) -> JSONResponse:
@@ -118,7 +126,7 @@ def create_app(
 
     @app.get("/api/settings")
     async def settings() -> dict[str, Any]:
-        return settings_json(session.settings, session.toolbox)
+        return describe()
 
     @app.patch("/api/settings")
     async def change(body: _Settings) -> dict[str, Any]:
@@ -127,9 +135,10 @@ def create_app(
         if "home" in changed:
             changed["home"] = _folder(changed["home"])
         await session.configure(replace(session.settings, **changed))
-        return settings_json(session.settings, session.toolbox)
+        return describe()
 
     add_completions(app, session, turns)
+    add_speech(app, session, dictation)
     add_page(app)
     return app
 

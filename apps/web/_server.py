@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 
 from plait.apps.assistant import ActionLog, Session, Settings, UndoRegistry
+from plait.apps.voice._dictation import Dictation
 from plait.apps.web._access import MARK, Access
 from plait.apps.web._app import create_app
 from plait.errors import ConfigurationError
@@ -32,6 +33,7 @@ class WebServer:
         token: the secret that lets in; a new one, if not given.
         log: the history that the page shows; ``None``: there is none.
         undo: what can undo an action of it, for the settings.
+        dictation: recognizes what the page records; ``None``: it has no button for that.
 
     Raises:
         ConfigurationError: the token is too short to be a secret.
@@ -46,6 +48,7 @@ class WebServer:
         token: str | None = None,
         log: ActionLog | None = None,
         undo: Callable[[Settings], UndoRegistry] = lambda settings: UndoRegistry(),
+        dictation: Dictation | None = None,
     ) -> None:
         if token is not None and len(token) < MIN_TOKEN_CHARS:
             raise ConfigurationError(
@@ -56,6 +59,7 @@ class WebServer:
         self._session = session
         self._log = log
         self._undo = undo
+        self._dictation = dictation
         self._socket = bound
         self._host = host
         self._port: int = bound.getsockname()[1]
@@ -75,7 +79,7 @@ class WebServer:
         """Serve until :meth:`stop`, Ctrl-C or SIGTERM, which cancel the turn that runs."""
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(self._session)
-            app = create_app(session, log=self._log, undo=self._undo)
+            app = create_app(session, log=self._log, undo=self._undo, dictation=self._dictation)
             guarded = Access(app, token=self.token, host=self._host, port=self._port)
             config = uvicorn.Config(
                 guarded,

@@ -12,6 +12,7 @@ from plait.apps.assistant import (
     SessionEvent,
     Settings,
     SettingsChanged,
+    SettingsFile,
     describe_call,
     kind_of,
 )
@@ -49,8 +50,8 @@ def error_json(error: PlaitError | None) -> dict[str, str] | None:
     return None if error is None else {"type": type(error).__name__, "message": str(error)}
 
 
-def settings_json(settings: Settings, toolbox: Toolbox) -> dict[str, Any]:
-    """The settings, with what there is to choose from."""
+def settings_json(settings: Settings, toolbox: Toolbox, kept: SettingsFile | None) -> dict[str, Any]:
+    """The settings, with what there is to choose from and where changes are kept."""
     there = {model.name for model in installed()}
     return {
         "model": settings.model,
@@ -59,6 +60,7 @@ def settings_json(settings: Settings, toolbox: Toolbox) -> dict[str, Any]:
         "own_tools": settings.tools,
         "instructions": settings.instructions,
         "is_asking": settings.is_asking,
+        "kept_in": None if kept is None else str(kept.path),
         "tools": [
             {
                 "name": tool.name,

@@ -1,5 +1,6 @@
-"""The command line in this process and in one of its own, with a scripted model and own tools."""
+"""The command line in this process and in one of its own, with a scripted model and own tools; speech."""
 
+import asyncio
 import json
 import os
 import selectors
@@ -17,7 +18,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from plait.apps import cli
-from plait.models import ScriptedModel
+from plait.apps.voice._audio import SAMPLE_RATE, Samples
+from plait.apps.voice._voices import open_voice
+from plait.models import VOICE, ScriptedModel, find_speech
 from plait.tools import Toolbox, tool
 
 DRIVER = Path(__file__).with_name("driver.py")
@@ -160,3 +163,27 @@ def check_document(document: dict[str, Any]) -> None:
 @pytest.fixture
 def check() -> Callable[[dict[str, Any]], None]:
     return check_document
+
+
+@pytest.fixture(scope="session")
+def say(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Samples]]:
+    """``say(*lines)``: the lines as piper speaks them, with settings that make it always speak the same."""
+
+    def say(*lines: str) -> list[Samples]:
+        fetched = find_speech(VOICE, download=False)
+        settings = json.loads((fetched / "config.json").read_text(encoding="utf-8"))
+        settings["inference"] |= {"noise_scale": 0.0, "noise_w": 0.0}
+        model = tmp_path_factory.mktemp("voice") / "voice.onnx"
+        model.symlink_to(fetched / "voice.onnx")
+        model.with_name("voice.onnx.json").write_text(json.dumps(settings), encoding="utf-8")
+
+        async def speak() -> list[Samples]:
+            voice = await open_voice("piper", pytest.fail, model=model)
+            try:
+                return [(await voice.speak(line)).at_rate(SAMPLE_RATE).samples for line in lines]
+            finally:
+                await voice.aclose()
+
+        return asyncio.run(speak())
+
+    return say

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from plait import __version__
 from plait.apps import cli
-from plait.models import CATALOG, DEFAULT_ENCODER, DEFAULT_MODEL, ENCODERS
+from plait.models import CATALOG, DEFAULT_ENCODER, DEFAULT_MODEL, ENCODERS, RECOGNIZER, SPEECH, VOICE
 
 Invoke = Callable[..., Result]
 
@@ -100,16 +100,20 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
 
 def test_the_catalog_is_one_line_a_model_in_a_pipe() -> None:
     lines = plait("models", "list").stdout.splitlines()
-    assert len(lines) == len(CATALOG) + len(ENCODERS)
+    assert len(lines) == len(CATALOG) + len(ENCODERS) + len(SPEECH)
     assert any(line.startswith(f"{DEFAULT_MODEL} (default)\tnot installed") for line in lines)
 
 
 def test_the_catalog_as_json_says_what_is_installed() -> None:
     entries = json.loads(plait("models", "list", "--json").stdout)
-    assert [entry["name"] for entry in entries] == [*CATALOG, *ENCODERS]
+    assert [entry["name"] for entry in entries] == [*CATALOG, *ENCODERS, *SPEECH]
     assert not any(entry["installed"] for entry in entries)
-    assert [entry["name"] for entry in entries if entry["default"]] == [DEFAULT_MODEL, DEFAULT_ENCODER]
-    assert {entry["kind"] for entry in entries if entry["name"] in ENCODERS} == {"encoder"}
+    defaults = [DEFAULT_MODEL, DEFAULT_ENCODER, RECOGNIZER, VOICE]
+    assert [entry["name"] for entry in entries if entry["default"]] == defaults
+    kinds = {entry["name"]: entry["kind"] for entry in entries}
+    assert [kinds[name] for name in defaults] == ["chat", "encoder", "recognizer", "voice"]
+    assert all(entry["size_bytes"] for entry in entries if entry["name"] in SPEECH)
+    assert {entry["licence"] for entry in entries if entry["name"] in SPEECH} == {"MIT", "CC0-1.0"}
 
 
 @pytest.mark.parametrize("command", ["pull", "verify", "remove"])

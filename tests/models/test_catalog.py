@@ -13,14 +13,11 @@ from plait.models._catalog import (
     DEFAULT_ENCODER,
     DEFAULT_MODEL,
     ENCODERS,
-    ArchiveSource,
-    HubSource,
-    ModelSpec,
-    PackageSource,
     files_of,
     find_encoder,
     find_spec,
 )
+from plait.models._specs import ArchiveSource, HubSource, ModelSpec, PackageSource
 
 SPECS = list(CATALOG.values())
 by_name = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)

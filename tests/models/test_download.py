@@ -26,7 +26,7 @@ import pytest
 
 from plait.errors import DownloadError, ModelFileError, UnknownModelError
 from plait.models import _catalog, _download, _store
-from plait.models._catalog import (
+from plait.models._specs import (
     ArchiveSource,
     EncoderSpec,
     FileSpec,
@@ -637,8 +637,8 @@ def test_two_processes_that_pull_one_model_download_it_once(
     gate = hub.files["org/tiny"].gate = threading.Event()
     code = (
         "import sys\n"
-        "from plait.models import _catalog, _download\n"
-        "_catalog.CATALOG = {'tiny': eval(sys.argv[2], vars(_catalog))}\n"
+        "from plait.models import _catalog, _download, _specs\n"
+        "_catalog.CATALOG = {'tiny': eval(sys.argv[2], vars(_specs))}\n"
         "print('ready', flush=True)\n"
         "print(_download.pull('tiny', folder=sys.argv[1]).stat().st_size)\n"
     )

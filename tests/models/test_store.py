@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from plait.errors import ModelFileError, UnknownModelError
 from plait.models import _catalog, _store
-from plait.models._catalog import ModelSpec
+from plait.models._specs import ModelSpec
 
 F32, Q4_K = 0, 12
 STRING, ARRAY, UINT32 = 8, 9, 4

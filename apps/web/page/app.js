@@ -3,6 +3,7 @@
 
 import { $, call, h } from "./dom.js";
 import { loadSettings, openHistory, openSettings } from "./panels.js";
+import { setUpSpeech } from "./speech.js";
 import { TurnView } from "./turn.js";
 
 const IDEAS = [
@@ -171,6 +172,24 @@ $("ideas").append(...IDEAS.map((idea) => h("li", {}, h("button", {
   },
 }, idea))));
 
+/** Put what was said where the caret is, so that it can be mended before it is sent. */
+function dictate(text) {
+  const box = $("request");
+  const [start, end] = [box.selectionStart, box.selectionEnd];
+  const before = start > 0 && !/\s/.test(box.value[start - 1]) ? " " : "";
+  const after = end < box.value.length && !/\s/.test(box.value[end]) ? " " : "";
+  box.setRangeText(before + text + after, start, end, "end");
+  grow();
+  box.focus();
+  $("status").textContent = `Heard: ${text}. Enter sends it.`;
+}
+
 run(null);
 connect();
 loadSettings().catch((error) => tell(error.message));
+setUpSpeech({
+  obstacle: async () => (await loadSettings()).speech?.obstacle ?? "",
+  hear: dictate,
+  say: (text) => { $("listening").textContent = text; $("status").textContent = text; },
+  fail: (text) => { $("problem").textContent = text; },
+});

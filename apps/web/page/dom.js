@@ -12,16 +12,23 @@ export function s(name, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
+/** With a capital and a full stop. */
+export function sentence(text) {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
 export const $ = (id) => document.getElementById(id);
 
-/** Ask the server; what it refuses is an Error with its sentence. */
+/** Ask the server; what it refuses is an Error with its sentence. A Blob is sent as it is, all else as JSON. */
 export async function call(method, path, body) {
+  const kind = body instanceof Blob ? body.type : "application/json";
   let answer;
   try {
     answer = await fetch(path, {
       method,
-      headers: body === undefined ? {} : { "content-type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: body === undefined ? {} : { "content-type": kind },
+      body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
     });
   } catch {
     throw new Error("plait serve does not answer; is it still running?");

@@ -30,6 +30,7 @@ export async function loadSettings() {
   const settings = await call("GET", "/api/settings");
   $("model").textContent = settings.model.split("/").pop();
   $("promise").hidden = !settings.is_asking;
+  $("speak").hidden = !settings.speech;
   return settings;
 }
 
@@ -69,6 +70,7 @@ function show(settings) {
   $("set-model").value = settings.model;
   $("set-home").value = settings.home;
   $("set-instructions").value = settings.instructions;
+  $("kept").textContent = settings.kept_in ? `What you change is kept in ${settings.kept_in}.` : "Changes last until plait serve ends.";
   $("model-help").textContent = settings.base_url
     ? `Any model of ${settings.base_url}.`
     : "A model of the catalog, which is downloaded if it is not there, or a GGUF file.";

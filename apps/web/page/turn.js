@@ -1,7 +1,7 @@
 // One request and what becomes of it: question, plan, approvals, answer.
 
 import { ApprovalView } from "./approval.js";
-import { h, s } from "./dom.js";
+import { h, s, sentence } from "./dom.js";
 import { STATES, draw, sayable } from "./graph.js";
 
 export class TurnView {
@@ -128,9 +128,4 @@ export class TurnView {
     this.answer.replaceChildren(...(text ? [h("p", { class: "text" }, text)] : []));
     this.answer.hidden = !text;
   }
-}
-
-function sentence(text) {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

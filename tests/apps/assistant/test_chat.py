@@ -261,6 +261,20 @@ def test_a_pipe_gives_requests_line_by_line(
     assert exit_code == code
 
 
+def test_what_is_turned_off_in_one_chat_is_off_in_the_next(start: Any, tmp_path: Path) -> None:
+    env = {"PLAIT_SETTINGS": str(tmp_path / "settings.json")}
+    piped(start, "/tools off save\n/instructions Be brief.\n", replies=[], env=env)
+    _, told, code = piped(start, "/tools\n/instructions\n", replies=[], env=env)
+    assert code == 0
+    assert "tools off, instructions" in " ".join(told.split())
+    assert "off save(text: str)" in told
+    assert "instructions: Be brief." in told
+    (tmp_path / "settings.json").write_text("{")
+    _, told, code = piped(start, "/tools\n", replies=[], env=env)
+    assert code == 2
+    assert "mend or delete the file" in " ".join(told.split())
+
+
 def test_an_interrupt_while_a_pipe_says_nothing_ends_the_chat(start: Any) -> None:
     with start("chat", stdin=subprocess.PIPE, replies=[LOOK]) as process:
         process.popen.stdin.write(b"look a up\n")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,29 @@ import pytest
 import soundfile
 from typer.testing import Result
 
+from plait.apps._output import Output
+from plait.apps.assistant import Settings
 from plait.apps.voice import _command
 from plait.apps.voice._audio import SAMPLE_RATE, Clip, Samples
 from plait.apps.voice._recognition import WhisperRecognizer
-from plait.apps.voice._voices import open_voice
 from plait.errors import ModelError
-from plait.models import RECOGNIZER, VOICE, ScriptedModel, find_speech
+from plait.models import RECOGNIZER, ScriptedModel, find_speech
 
 Invoke = Callable[..., Result]
+OPTIONS = _command._Options(
+    Settings(Path()),
+    None,
+    None,
+    None,
+    None,
+    None,
+    _command.TriggerName.ALWAYS,
+    _command.InterruptName.OFF,
+    _command.VoiceName.NONE,
+    None,
+    None,
+    "en",
+)
 LINES = (
     "Okay Nabu. Please look up Maya and save it.",
     "Yes, go ahead.",
@@ -85,6 +101,38 @@ def test_without_the_extra_the_message_says_how_to_install_it(
     assert "faster-whisper is not installed; install it with: pip install 'plait[voice]'" in done.stderr
 
 
+def test_what_was_chosen_in_other_sessions_holds_for_voice_too(
+    run: Invoke, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.json"
+    kept = {"version": 1, "tools_off": {"sample_tools:TOOLS": ["save"]}, "instructions": "Be brief."}
+    file.write_text(json.dumps(kept))
+    monkeypatch.setenv("PLAIT_SETTINGS", str(file))
+    used: list[Settings] = []
+    monkeypatch.setattr(_command, "_voice", lambda options, *_, **__: used.append(options.settings) or 0)
+    done = run("--input", str(sound))
+    assert done.exit_code == 0
+    assert (used[0].tools_off, used[0].instructions) == ({"save"}, "Be brief.")
+    assert "tools off, instructions" in " ".join(done.stderr.split())
+
+
+def test_a_tool_that_is_off_is_none_of_the_voices(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ScriptedModel(["1. join()"])
+    monkeypatch.setattr(_command, "open_model", lambda *_: model)
+    invoke("tools")
+    settings = Settings(
+        Path(), tools="sample_tools:TOOLS", tools_off=frozenset({"save"}), instructions="Be brief."
+    )
+    options = replace(OPTIONS, settings=settings)
+    with asyncio.Runner() as runner:
+        agent = _command._open_agent(options, Output(as_json=False), runner)
+        runner.run(agent.plan("Look Maya up"))
+    prompt = "\n".join(message.content for message in model.requests[0].messages)
+    assert "look_up(" in prompt
+    assert "save(" not in prompt
+    assert "Be brief." in prompt
+
+
 def test_what_is_no_sound_is_told_in_one_sentence(run: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "in.wav"
     path.write_bytes(b"no sound")
@@ -103,23 +151,8 @@ def recognizer() -> WhisperRecognizer:
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> list[Samples]:
-    """The lines as piper says them with the settings that make it say them the same each time."""
-    fetched = find_speech(VOICE, download=False)
-    settings = json.loads((fetched / "config.json").read_text(encoding="utf-8"))
-    settings["inference"] |= {"noise_scale": 0.0, "noise_w": 0.0}
-    model = tmp_path_factory.mktemp("voice") / "voice.onnx"
-    model.symlink_to(fetched / "voice.onnx")
-    model.with_name("voice.onnx.json").write_text(json.dumps(settings), encoding="utf-8")
-
-    async def speak() -> list[Samples]:
-        voice = await open_voice("piper", pytest.fail, model=model)
-        try:
-            return [(await voice.speak(line)).at_rate(SAMPLE_RATE).samples for line in LINES]
-        finally:
-            await voice.aclose()
-
-    return asyncio.run(speak())
+def spoken(say: Callable[..., list[Samples]]) -> list[Samples]:
+    return say(*LINES)
 
 
 def scene(pieces: Sequence[Samples | float]) -> np.ndarray[Any, Any]:

@@ -1,6 +1,7 @@
 """Beginnings and ends of speech, to the sample."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,45 @@ def test_the_speaker_can_end_it_at_any_time(said: list[float], kind: type[Outcom
     outcome = endpointer.finish()
     assert isinstance(outcome, kind)
     assert outcome.decided_at == len(said) * N
+
+
+EARLY = replace(TIMING, early_silence_samples=2 * N)
+
+
+def test_a_pause_is_told_once_and_early_with_all_that_the_end_will_have() -> None:
+    endpointer = Endpointer(EARLY)
+    told: list[tuple[int, list[int]]] = []
+    for at, probability in enumerate([1] * 4 + [0] * 3 + [1] * 2 + [0] * 4):
+        outcome = endpointer.push(np.full(N, at, np.int16), probability)
+        pausing = endpointer.pausing() if outcome is None else None
+        if pausing is not None:
+            told.append((at, frames_in(pausing)))
+    assert told == [(5, [0, 1, 2, 3, 4]), (10, list(range(10)))]
+    assert isinstance(outcome, Utterance)
+    assert frames_in(outcome) == told[-1][1]
+
+
+def test_no_pause_is_told_of_what_is_too_short_to_be_said() -> None:
+    endpointer = Endpointer(EARLY)
+    for probability in [1, 1, 0, 0, 0]:
+        endpointer.push(np.zeros(N, np.int16), probability)
+        assert endpointer.pausing() is None
+
+
+@given(st.lists(st.floats(0, 1), max_size=80), st.integers(0, 6))
+def test_if_nothing_more_is_said_the_last_pause_has_the_samples_of_the_end(
+    probabilities: list[float], n_early: int
+) -> None:
+    endpointer = Endpointer(replace(TIMING, early_silence_samples=n_early * N))
+    last: Utterance | None = None
+    for at, probability in enumerate([*probabilities, 0, 0, 0, 0]):
+        outcome = endpointer.push(np.full(N, at, np.int16), probability)
+        if outcome is not None:
+            if isinstance(outcome, Utterance) and not outcome.is_cut and n_early < 4:
+                assert last is not None
+                assert np.array_equal(last.samples, outcome.samples)
+            return
+        last = endpointer.pausing() or last
 
 
 @given(st.lists(st.floats(0, 1), max_size=80))

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -204,19 +204,21 @@ async def talk(
     hints: Sequence[str] = (),
     trigger: Any = None,
     voice: Speech | None = None,
+    timing: Timing = TIMING,
 ) -> Talk:
     """A conversation over the numbers; the deadline only ends a test that hangs."""
     done = Talk(Tape(), voice or Speech(), replies, Words(meanings), [])
     parts = Parts(
         Script(numbers, is_live), done.tape, trigger or Wake(), Activity(), done.words, done.voice, replies
     )
-    session = VoiceSession(parts, done.events.append, timing=TIMING, interruption=interruption, hints=hints)
+    session = VoiceSession(parts, done.events.append, timing=timing, interruption=interruption, hints=hints)
     async with asyncio.timeout(20):
         await session.run()
     return done
 
 
 PAUSE = [0] * 4
+EARLY = replace(TIMING, early_silence_samples=2 * N)
 HI = {"hi": ["Hello there my friend.", "How are you?"]}
 
 
@@ -231,6 +233,34 @@ async def test_the_wake_word_and_a_request_are_answered_aloud() -> None:
     assert done.kinds() == ["Woken", "SpeechEnded", "Recognized", "Speaking", "Speaking", "Finished"]
     assert done.tape.frames[: 3 + 8] == [0] * 11
     assert done.tape.frames[11:] == [101] * 4 + [102] * 3
+
+
+async def test_recognition_begins_in_the_pause_and_is_done_once() -> None:
+    done = await talk([1, *said(2)], Replies(HI), {2: "hi"}, timing=EARLY, hints=["Maya"])
+    assert done.words.hints == [("Maya",)]
+    assert done.kinds() == ["Woken", "SpeechEnded", "Recognized", "Speaking", "Speaking", "Finished"]
+
+
+async def test_a_pause_after_which_more_is_said_changes_nothing() -> None:
+    numbers = [1, *[2] * 4, 0, 0, 0, *said(3)]
+    quick = await talk(numbers, Replies(HI), {2: "nothing yet", 3: "hi"}, timing=EARLY)
+    plain = await talk(numbers, Replies(HI), {2: "nothing yet", 3: "hi"})
+    assert quick.replies.requests == plain.replies.requests == ["hi"]
+    assert (len(quick.words.hints), len(plain.words.hints)) == (2, 1)
+    assert quick.tape.samples == plain.tape.samples
+
+
+async def test_a_spoken_yes_is_recognized_in_its_pause_too() -> None:
+    numbers = [1, *said(2), *QUESTION, *said(3)]
+    done = await talk(numbers, Replies(ASK), {2: "send", 3: "yes"}, timing=EARLY)
+    assert done.replies.answers == [True]
+    assert done.words.hints == [(), ("Yes", "No")]
+
+
+async def test_a_long_first_sentence_begins_with_its_first_clause() -> None:
+    long = "There are three meetings on Monday, the first of which is the budget review at ten."
+    done = await talk([1, *said(2)], Replies({"hi": [long, long]}), {2: "hi"})
+    assert done.voice.said == ["There are three meetings on Monday,", long.partition(", ")[2], long]
 
 
 async def test_the_answer_begins_with_the_very_next_frame_in_a_file() -> None:
@@ -389,14 +419,22 @@ async def test_two_questions_need_two_answers() -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), max_size=25), st.booleans())
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), max_size=25),
+    st.booleans(),
+    st.sampled_from([TIMING, EARLY]),
+)
 async def test_whatever_is_heard_nothing_is_approved_without_a_yes_to_a_question_read_to_its_end(
-    pieces: list[tuple[int, int]], is_live: bool
+    pieces: list[tuple[int, int]], is_live: bool, timing: Timing
 ) -> None:
     numbers = list(itertools.chain.from_iterable([number] * n for number, n in pieces))
     replies = Replies(ASK)
     done = await talk(
-        [1, *said(2), *numbers], replies, {2: "send", 3: "yes", 4: "no", 5: "maybe"}, is_live=is_live
+        [1, *said(2), *numbers],
+        replies,
+        {2: "send", 3: "yes", 4: "no", 5: "maybe"},
+        is_live=is_live,
+        timing=timing,
     )
     last = ""
     for event in done.events:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.apps.voice._answers import says_stop, yes_or_no
-from plait.apps.voice._sentences import SentenceSplitter, speakable
+from plait.apps.voice._sentences import SentenceSplitter, beginning, speakable
 
 TEXT = 'Dr. Reyes is at 3.5 km, i.e. near. "Call her!" she said...\nAt 9 a.m. on Friday? 1. Go'
 SENTENCES = [
@@ -58,6 +58,26 @@ def test_no_character_but_white_space_is_lost(text: str, size: int) -> None:
 )
 def test_markup_is_not_read_aloud(text: str, spoken: str) -> None:
     assert speakable(text) == spoken
+
+
+@pytest.mark.parametrize(
+    ("sentence", "parts"),
+    [
+        ("Short, and to the point.", ["Short, and to the point."]),
+        (
+            "On Monday you meet Ana at ten, and on Tuesday there is nothing at all.",
+            ["On Monday you meet Ana at ten,", "and on Tuesday there is nothing at all."],
+        ),
+        (
+            "Yes, sir, there is one at 10:30 on 3,000 Main Street - the second one is later.",
+            ["Yes, sir, there is one at 10:30 on 3,000 Main Street -", "the second one is later."],
+        ),
+        ("There is not a single place at which one could breathe in here, no.", None),
+        ("A sentence without any place at which it could be cut in two halves.", None),
+    ],
+)
+def test_a_long_sentence_begins_with_its_first_clause(sentence: str, parts: list[str] | None) -> None:
+    assert beginning(sentence) == (parts or [sentence])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
-"""A real server on loopback over a scripted model and the assistant's tools on a copy of the sample home."""
+"""A real server on loopback over a scripted model and the assistant's tools on a copy of the sample home.
+
+Its page is opened in Chromium: Debian's package ``chromium`` (or any other that is found by the names below,
+or that ``PLAIT_CHROMIUM`` names), which Playwright drives.
+"""
 
 import asyncio
 import json
+import os
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.async_api import Page, async_playwright
 
 from plait.apps.assistant import ActionLog, Session, Settings
 from plait.apps.assistant._backend import assistant_undo
@@ -24,6 +30,10 @@ from plait.tools.assistant import assistant_tools
 HOME = Path(__file__).parents[3] / "examples" / "home"
 NOW = datetime(2026, 11, 22, 10, 0)
 DEADLINE_S = 30.0
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+DESKTOP = {"width": 1280, "height": 860}
+
+OpenPage = Callable[..., Awaitable[Page]]
 
 
 class Stage:
@@ -104,10 +114,15 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
-    """``async with serve(*replies, **settings) as served``: a server whose model gives these replies."""
+    """``async with serve(*replies, **settings) as served``: a server whose model gives these replies.
+
+    ``kept`` and ``dictation`` are the session's and the server's.
+    """
 
     @asynccontextmanager
-    async def serve(*replies: Any, logged: bool = True, **settings: Any) -> AsyncIterator[Served]:
+    async def serve(
+        *replies: Any, logged: bool = True, kept: Any = None, dictation: Any = None, **settings: Any
+    ) -> AsyncIterator[Served]:
         home = tmp_path / "home"
         shutil.copytree(HOME, home)
         stage = Stage(replies)
@@ -117,8 +132,8 @@ def serve(tmp_path: Path) -> Serve:
             ActionLog(tmp_path / "history.sqlite3") if logged else nullcontext() as log,
         ):
             begun = Settings(home, "scripted", **settings)
-            session = Session(stage, begun, log=log, undo=assistant_undo, now=lambda: NOW)
-            server = WebServer(session, bound, log=log, undo=assistant_undo)
+            session = Session(stage, begun, log=log, undo=assistant_undo, kept=kept, now=lambda: NOW)
+            server = WebServer(session, bound, log=log, undo=assistant_undo, dictation=dictation)
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.run(started.set))
                 await started.wait()
@@ -132,3 +147,47 @@ def serve(tmp_path: Path) -> Serve:
                         server.stop()
 
     return serve
+
+
+def chromium() -> str:
+    named = os.environ.get("PLAIT_CHROMIUM")
+    found = named or next((path for path in map(shutil.which, NAMES) if path), None)
+    if found is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or name one in PLAIT_CHROMIUM")
+    return found
+
+
+@pytest.fixture
+def browser_arguments() -> list[str]:
+    """More arguments for Chromium."""
+    return []
+
+
+@pytest.fixture
+async def open_page(browser_arguments: list[str]) -> AsyncIterator[OpenPage]:
+    """``await open_page(served, viewport=..., **options)``: the page, as the printed link opens it.
+
+    What goes wrong on it, a violation of the content policy included, fails the test.
+    """
+    wrong: list[str] = []
+    path = chromium()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", *browser_arguments]
+        )
+
+        async def open_page(served: Any, **options: Any) -> Page:
+            context = await browser.new_context(**{"viewport": DESKTOP, **options})
+            page = await context.new_page()
+            page.set_default_timeout(20_000)
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("console", lambda message: wrong.append(message.text) if is_wrong(message) else None)
+            await page.goto(served.server.link)
+            return page
+
+        def is_wrong(message: Any) -> bool:
+            return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+
+        yield open_page
+        await browser.close()
+    assert wrong == []

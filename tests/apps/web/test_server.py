@@ -1,13 +1,15 @@
 """The server: who gets in, one stream for all, requests, approvals, settings, the end."""
 
 import asyncio
+import shutil
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from plait.apps.assistant import Session, Settings
+from plait.apps.assistant import KeptSettings, Session, Settings, SettingsFile
 from plait.apps.web import WebServer, bind
 from plait.errors import ConfigurationError
 
@@ -231,6 +233,24 @@ async def test_settings_are_told_and_changed(serve: Any) -> None:
             answer = await served.client.patch("/api/settings", json=body)
             assert answer.status_code == 400, answer.text
         assert served.session.settings.tools_off == {"send"}
+
+
+async def test_what_is_changed_is_kept_and_where_is_told(serve: Any, tmp_path: Path) -> None:
+    file = SettingsFile(tmp_path / "settings.json")
+    async with serve(LOOK) as served:
+        assert (await served.client.get("/api/settings")).json()["kept_in"] is None
+    shutil.rmtree(served.home)
+    async with serve(LOOK, kept=file) as served:
+        await served.client.patch("/api/settings", json={"model": "broken"})
+        assert not file.path.exists()
+        changed = await served.client.patch("/api/settings", json={"model": "other", "tools_off": ["send"]})
+        assert changed.json()["kept_in"] == str(file.path)
+        assert file.read() == KeptSettings(models={"": "other"}, tools_off={"": ("send",)})
+        file.path.write_text("{")
+        answer = await served.client.patch("/api/settings", json={"instructions": "Be brief."})
+        assert answer.status_code == 400
+        assert "mend or delete the file" in answer.json()["error"]["message"]
+        assert served.session.settings.instructions == "Be brief."
 
 
 async def test_history_is_what_was_asked_and_what_came_of_it_newest_first(serve: Any) -> None:
