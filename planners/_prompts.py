@@ -109,8 +109,17 @@ def plan_instructions(
     """The static part of a planner's prompt: rules, tools in the toolbox's order, worked examples."""
     write = plan_as_json if as_json else PlanPrinter.of(dialect, tools).plan
     parts = [plan_rules(as_json=as_json, has_clock=has_clock, dialect=dialect), tools_offered(tools)]
-    parts += [f"Request: {e.query}\nPlan:\n{write(e.plan)}" for e in examples]
+    parts += [_example(example, write) for example in examples]
     return "\n\n".join(parts)
+
+
+def describe_examples(examples: Iterable[PlanExample], write: Callable[[Plan], str]) -> str:
+    """Worked examples, an empty line after each."""
+    return "".join(f"{_example(example, write)}\n\n" for example in examples)
+
+
+def _example(example: PlanExample, write: Callable[[Plan], str]) -> str:
+    return f"Request: {example.query}\nPlan:\n{write(example.plan)}"
 
 
 def general_turns(*, as_json: bool, dialect: Dialect = KEYWORD) -> list[Message]:

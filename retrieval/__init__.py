@@ -4,13 +4,23 @@ from plait.retrieval._building import BuiltIndex, build_index, read_usages
 from plait.retrieval._encoders import BertEncoder, HashingEncoder, SentenceTransformerEncoder, load_encoder
 from plait.retrieval._folder import load_index, save_index, update_index
 from plait.retrieval._tool2vec import RANKINGS, Ranking, Tool2Vec
-from plait.retrieval._types import Encoder, Retriever, ScoredTool, Usage, Vectors
+from plait.retrieval._types import (
+    CalibratedRetriever,
+    Encoder,
+    GroupedRetriever,
+    Retriever,
+    ScoredTool,
+    Usage,
+    Vectors,
+)
 
 __all__ = [
     "RANKINGS",
     "BertEncoder",
     "BuiltIndex",
+    "CalibratedRetriever",
     "Encoder",
+    "GroupedRetriever",
     "HashingEncoder",
     "Ranking",
     "Retriever",
