@@ -29,6 +29,7 @@ from plait.models import DEFAULT_MODEL
 if TYPE_CHECKING:
     from plait.apps.assistant import ActionLog, Session, Settings
     from plait.orchestrator import Agent, Event, Run
+    from plait.retrieval import Retriever
     from plait.tools import Tool
 
 
@@ -80,6 +81,13 @@ Home = Annotated[
 Tools = Annotated[
     str | None, typer.Option(help="Your own tools, as module:attribute, in the place of the assistant's.")
 ]
+RetrieverOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Finds the tools that a request may need: the folder of an index (plait index), or auto, "
+        "which is kept for you."
+    ),
+]
 AsJSON = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Instructions = Annotated[str, typer.Option(help="What to keep in mind for every request.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before calls that write or send.")]
@@ -93,6 +101,7 @@ class _Options:
     planner: PlannerName | None
     home: Path
     tools: str | None
+    retriever: str | None
     yes: bool
     deadline_s: float | None
 
@@ -115,6 +124,7 @@ def run(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
+    retriever: RetrieverOption = None,
     as_json: AsJSON = False,
     yes: Yes = False,
     deadline: Deadline = None,
@@ -126,6 +136,7 @@ def run(
         planner,
         home or default_home(),
         tools,
+        retriever,
         yes,
         deadline,
     )
@@ -142,6 +153,7 @@ def plan(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
+    retriever: RetrieverOption = None,
     as_json: AsJSON = False,
     deadline: Deadline = None,
     debug: Debug = False,
@@ -152,6 +164,7 @@ def plan(
         planner,
         home or default_home(),
         tools,
+        retriever,
         False,
         deadline,
     )
@@ -167,6 +180,7 @@ def chat(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
+    retriever: RetrieverOption = None,
     instructions: Instructions = "",
     yes: Yes = False,
     debug: Debug = False,
@@ -176,7 +190,7 @@ def chat(
         home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes
     )
     output = Output(as_json=False, debug=debug)
-    execute(lambda: _chat(settings, output), output)
+    execute(lambda: _chat(settings, retriever, output), output)
 
 
 @app.command()
@@ -187,6 +201,7 @@ def serve(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
+    retriever: RetrieverOption = None,
     instructions: Instructions = "",
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 is any free one.", min=0, max=65535)] = 8765,
@@ -198,7 +213,7 @@ def serve(
         home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes
     )
     output = Output(as_json=False, debug=debug)
-    execute(lambda: _serve(settings, host, port, output), output)
+    execute(lambda: _serve(settings, retriever, host, port, output), output)
 
 
 @app.command("tools")
@@ -317,23 +332,37 @@ def _open_log() -> Iterator[ActionLog | None]:
 
 
 def _open_session(
-    settings: Settings, runner: asyncio.Runner, log: ActionLog | None, output: Output
+    settings: Settings,
+    retriever: str | None,
+    runner: asyncio.Runner,
+    log: ActionLog | None,
+    output: Output,
 ) -> Session:
     """The session, not entered yet; its model is open."""
     from plait.apps._examples import assistant_examples
     from plait.apps.assistant import Session
     from plait.apps.assistant._backend import AssistantBackend, assistant_undo
 
+    index = _open_index(settings.home, settings.tools, retriever, output)
     options = ModelOptions(settings.model, settings.base_url, settings.context_length)
     model = open_model(options, runner, output.console)
     backend = AssistantBackend(output.console, model)
-    return Session(backend, settings, examples=assistant_examples(), log=log, undo=assistant_undo)
+    return Session(
+        backend, settings, examples=assistant_examples(), log=log, undo=assistant_undo, retriever=index
+    )
 
 
-def _chat(settings: Settings, output: Output) -> int:
-    open_toolbox(settings.home, settings.tools, None)  # a wrong option is told before a model is fetched
+def _open_index(home: Path, tools: str | None, retriever: str | None, output: Output) -> Retriever | None:
+    """What ``--retriever`` names. Done first: a wrong option is told before a model is fetched."""
+    from plait.apps._retriever import open_retriever
+
+    toolbox = open_toolbox(home, tools, None)
+    return None if retriever is None else open_retriever(retriever, tools, toolbox, output)
+
+
+def _chat(settings: Settings, retriever: str | None, output: Output) -> int:
     with open_runner() as runner, _open_log() as log:
-        session = _open_session(settings, runner, log, output)
+        session = _open_session(settings, retriever, runner, log, output)
         return runner.run(_converse(session, log, output))
 
 
@@ -355,15 +384,14 @@ async def _converse(session: Session, log: ActionLog | None, output: Output) -> 
         leave(INTERRUPTED)
 
 
-def _serve(settings: Settings, host: str, port: int, output: Output) -> int:
+def _serve(settings: Settings, retriever: str | None, host: str, port: int, output: Output) -> int:
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise MissingExtraError("fastapi", "serve")
     from plait.apps.assistant._backend import assistant_undo
     from plait.apps.web import WebServer, bind
 
-    open_toolbox(settings.home, settings.tools, None)  # a wrong option is told before a model is fetched
     with open_runner() as runner, bind(host, port) as bound, _open_log() as log:
-        session = _open_session(settings, runner, log, output)
+        session = _open_session(settings, retriever, runner, log, output)
         token = os.environ.get("PLAIT_SERVE_TOKEN")
         server = WebServer(session, bound, host=host, token=token, log=log, undo=assistant_undo)
 
@@ -405,7 +433,7 @@ def _open_agent(query: str, options: _Options, output: Output, runner: asyncio.R
 
     if not query.strip():
         raise ConfigurationError("the request is empty; say in a few words what is to be done")
-    open_toolbox(options.home, options.tools, None)  # a wrong option is told before a model is fetched
+    retriever = _open_index(options.home, options.tools, options.retriever, output)
     model = open_model(options.model, runner, output.console)
     return Agent(
         model,
@@ -414,6 +442,7 @@ def _open_agent(query: str, options: _Options, output: Output, runner: asyncio.R
         examples=assistant_examples(),
         policy="none" if options.yes else "writes",
         deadline_s=options.deadline_s,
+        retriever=retriever,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from plait.apps.assistant._history import ActionLog
 from plait.apps.assistant._questions import Decision, Question
@@ -36,6 +36,9 @@ from plait.orchestrator import (
 )
 from plait.planners import PlanExample
 from plait.tools import Tool, Toolbox, to_text
+
+if TYPE_CHECKING:
+    from plait.retrieval import Retriever
 
 
 class Backend(Protocol):
@@ -85,6 +88,7 @@ class Session:
         undo: finds out how calls can be undone, for the settings.
         executor: carries out a call.
         now: the user's clock.
+        retriever: finds the tools that a request may need, out of all tools of the settings.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Session:
         undo: Callable[[Settings], UndoRegistry] = lambda settings: UndoRegistry(),
         executor: Executor = call_tool,
         now: Callable[[], datetime] = datetime.now,
+        retriever: Retriever | None = None,
     ) -> None:
         self._backend = backend
         self._settings = settings
@@ -106,6 +111,7 @@ class Session:
         self._undo = UndoRegistry()
         self._executor = executor
         self._now = now
+        self._retriever = retriever
         self._stream = EventStream()
         self._turns: list[Turn] = []
         self._n_forgotten = 0
@@ -275,6 +281,7 @@ class Session:
             executor=self._execute,
             now=self._now,
             instructions=settings.instructions,
+            retriever=self._retriever,
         )
         self._settings, self._model, self._toolbox, self._agent = settings, model, toolbox, agent
         self._undo = self._undo_for(settings)

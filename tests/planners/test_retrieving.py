@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from retrieval_samples import make_tool
 
 from plait import ScriptedModel, Toolbox
 from plait.errors import ConfigurationError
@@ -27,7 +28,6 @@ from plait.planners import (
     TunedPlanner,
 )
 from plait.retrieval import HashingEncoder, Retriever, ScoredTool
-from tests.support.retrieval_samples import make_tool
 
 pytestmark = pytest.mark.anyio
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from retrieval_samples import TOOLS, USAGES, make_tool
 
 from plait.retrieval import GroupedRetriever, HashingEncoder, Tool2Vec, Usage
 from plait.retrieval._entries import Entries, ToolEntry
 from plait.retrieval._groups import grouped
-from tests.support.retrieval_samples import TOOLS, USAGES, make_tool
 
 
 def entries(n_tools: int, *usages: Usage) -> Entries:
