@@ -13,6 +13,7 @@ from plait.retrieval._types import (
     Usage,
     Vectors,
 )
+from plait.retrieval._usage_generation import GeneratedUsages, generate_usages
 
 __all__ = [
     "RANKINGS",
@@ -20,6 +21,7 @@ __all__ = [
     "BuiltIndex",
     "CalibratedRetriever",
     "Encoder",
+    "GeneratedUsages",
     "GroupedRetriever",
     "HashingEncoder",
     "Ranking",
@@ -30,6 +32,7 @@ __all__ = [
     "Usage",
     "Vectors",
     "build_index",
+    "generate_usages",
     "load_encoder",
     "load_index",
     "read_usages",
