@@ -176,6 +176,10 @@ def search_command(
         float | None,
         typer.Option(help="In the place of --top: as few tools as hold this share of the right ones."),
     ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(help="A cross-encoder of sentence-transformers that puts what is found in order."),
+    ] = None,
     encoder: EncoderName = DEFAULT_ENCODER,
     as_json: AsJSON = False,
     debug: Debug = False,
@@ -184,15 +188,25 @@ def search_command(
     output = Output(as_json=as_json, debug=debug)
 
     def work() -> int:
-        from plait.retrieval import load_index
+        from plait.retrieval import CrossEncoderReranker, RerankedIndex, load_index
 
         index = load_index(folder)
         if recall is not None and by is not None:
             raise ConfigurationError("--recall ranks by refined; leave --by out")
+        if reranker is not None and (recall is not None or by is not None):
+            raise ConfigurationError("--reranker ranks by itself; leave --by and --recall out")
         if by != RankingName.BM25 and len(index):
             index = index.with_encoder(open_encoder(encoder, output))
-        ranking = by.value if by else index.best_ranking
-        found = index.search(query, top, ranking) if recall is None else index.select(query, recall)
+        ranking: str = by.value if by else index.best_ranking
+        if reranker is not None:
+            ranking = reranker
+            with waiting(output.console, f"loading {reranker}"):
+                reranked = RerankedIndex(index, CrossEncoderReranker(reranker))
+            found = reranked.search(query, top)
+        elif recall is not None:
+            found = index.select(query, recall)
+        else:
+            found = index.search(query, top, by.value if by else None)
         if output.as_json:
             tools = [{"name": tool.name, "score": tool.score} for tool in found]
             output.document({"query": query, "by": ranking, "tools": tools})

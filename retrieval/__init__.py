@@ -3,6 +3,7 @@
 from plait.retrieval._building import BuiltIndex, build_index, read_usages
 from plait.retrieval._encoders import BertEncoder, HashingEncoder, SentenceTransformerEncoder, load_encoder
 from plait.retrieval._folder import load_index, save_index, update_index
+from plait.retrieval._reranking import CrossEncoderReranker, RerankedIndex, Reranker
 from plait.retrieval._tool2vec import RANKINGS, Ranking, Tool2Vec
 from plait.retrieval._types import (
     CalibratedRetriever,
@@ -20,11 +21,14 @@ __all__ = [
     "BertEncoder",
     "BuiltIndex",
     "CalibratedRetriever",
+    "CrossEncoderReranker",
     "Encoder",
     "GeneratedUsages",
     "GroupedRetriever",
     "HashingEncoder",
     "Ranking",
+    "RerankedIndex",
+    "Reranker",
     "Retriever",
     "ScoredTool",
     "SentenceTransformerEncoder",

@@ -310,3 +310,23 @@ def test_where_nobody_can_be_asked_nothing_is_learnt(folder: Path) -> None:
 def test_without_a_history_nothing_can_be_learnt() -> None:
     build()
     assert "PLAIT_HISTORY is off" in index("learn", "here").output
+
+
+@uses_hashed_words
+def test_a_reranker_puts_what_is_found_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    build("--usages", "usages.jsonl")
+
+    class LastFirst:
+        def __init__(self, name: str) -> None:
+            assert name == "small"
+
+        def score(self, query: str, texts: list[str], /) -> list[float]:
+            return [float(place) for place, _ in enumerate(texts)]
+
+    monkeypatch.setattr("plait.retrieval.CrossEncoderReranker", LastFirst)
+    plain = document("search", "here", QUERY, "-k", "4")
+    found = document("search", "here", QUERY, "-k", "4", "--reranker", "small")
+    assert found["by"] == "small"
+    assert [t["name"] for t in found["tools"]] == [t["name"] for t in plain["tools"]][::-1]
+    refused = index("search", "here", QUERY, "--reranker", "small", "--by", "bm25")
+    assert "leave --by and --recall out" in " ".join(refused.output.split())
