@@ -93,6 +93,8 @@ def build_command(
             built = build_index(
                 folder, toolbox, known, vectors, skip_unknown=True, fresh=fresh, progress=progress
             )
+        if fresh:
+            (folder / _JOURNAL).unlink(missing_ok=True)
         if generate is None:
             return _report(folder, built.index, built.notes, built.n_encoded, began, output)
         index, refused = generate_into(

@@ -44,7 +44,7 @@ class ToolLister:
         retriever: finds those that a request may need.
         count: tokens of a tool's description.
         max_tokens: tokens of the descriptions of all tools that a prompt lists.
-        recall: the share of the right tools that should be found, where the retriever is calibrated.
+        recall: the share of the right tools that should be listed, where the retriever is calibrated.
 
     Raises:
         ConfigurationError: the retriever says what it knows, and there are tools that it does not know.
@@ -84,22 +84,32 @@ class ToolLister:
         Raises:
             PlaitError: the retriever cannot be used, and why.
         """
-        found = self._found(query, self._recall, _N_TOOLS)
-        wanted = [name for name in dict.fromkeys([*called, *found]) if name in self._names]
-        if not found:  # nothing is known of the request: everything may be right
-            wanted += [name for name in self._toolbox.names if name not in wanted]
         if self.lists_all:
-            return Listing(self._toolbox.names, (), frozenset() if widely or not found else frozenset(wanted))
+            return self._of_all(query, called, widely=widely)
+        found = self._found(query, self._recall, _N_TOOLS)
+        wider = self._found(query, _WIDE_RECALL, _N_WIDE) if widely else []
+        everything = () if found else self._toolbox.names  # nothing is known: all may be right
+        wanted = list(dict.fromkeys([*self._known(called), *found, *wider, *everything]))
         group = self._group(found)
-        if widely:
-            wanted = list(dict.fromkeys([*wanted, *self._found(query, _WIDE_RECALL, _N_WIDE)]))
         left = self._max_tokens - sum(map(self._tokens, group))
         further = self._fitting([name for name in wanted if name not in group], left)
         if not group and not further:
             further = wanted[:1]  # that it does not fit is for the model to say
         listed = {*group, *further}
-        allowed = frozenset() if widely else frozenset(name for name in wanted if name in listed)
-        return Listing(group, tuple(sorted(further)), allowed)
+        allowed = set() if widely else listed.intersection(wanted)
+        return Listing(group, tuple(sorted(further)), frozenset(allowed))
+
+    def _of_all(self, query: str, called: Collection[str], *, widely: bool) -> Listing:
+        """All tools, of which those that are found may be called.
+
+        What is left out spares no token here, and a tool that is missing ruins a plan: so more are wanted.
+        """
+        found = [] if widely else self._found(query, max(self._recall, _WIDE_RECALL), _N_TOOLS)
+        allowed = frozenset([*self._known(called), *found]) if found else frozenset()
+        return Listing(self._toolbox.names, (), allowed)
+
+    def _known(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if name in self._names]
 
     def _found(self, query: str, recall: float, n_tools: int) -> list[str]:
         from plait.retrieval import CalibratedRetriever
@@ -109,7 +119,7 @@ class ToolLister:
             tools = retriever.select(query, recall)
         else:
             tools = retriever.search(query, n_tools)
-        return [tool.name for tool in tools if tool.name in self._names]
+        return self._known(tool.name for tool in tools)
 
     def _group(self, found: Sequence[str]) -> tuple[str, ...]:
         """The group of tools that holds most of what was found, where it fits; of a tool's place, a part."""

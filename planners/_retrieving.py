@@ -40,7 +40,7 @@ class RetrievingPlanner:
         retriever: finds those that a request may need; used from threads.
         examples: finds worked examples for each request.
         tool_tokens: tokens of the descriptions that a prompt may list; half of the context if not given.
-        recall: the share of the right tools that should be found, where the retriever is calibrated.
+        recall: the share of the right tools that should be listed, where the retriever is calibrated.
 
     Raises:
         ConfigurationError: the retriever does not know all tools.

@@ -250,6 +250,18 @@ def test_an_interrupted_generation_goes_on(monkeypatch: pytest.MonkeyPatch, fold
     assert len(load_index(folder / "here").usages) == 4
 
 
+@uses_hashed_words
+def test_a_fresh_build_forgets_an_interrupted_generation(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    broken = ScriptedModel([write_usage] * 4 + [Reply(error=ModelError("out of memory"))])
+    monkeypatch.setattr(_index, "open_model", lambda *_: broken)
+    index("build", "here", "--tools", "shop_tools:TOOLS", "--generate", "1")
+    assert (folder / "here" / "generating.jsonl").exists()
+    build("--fresh")
+    assert not (folder / "here" / "generating.jsonl").exists()
+
+
 @pytest.fixture
 def history(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three requests: one that went well, one that failed in part, and one of a tool of another index."""

@@ -190,6 +190,12 @@ async def test_another_plan_may_call_everything_that_is_listed_and_lists_more() 
     assert callable_in(model) == set(listed(wide))
 
 
+async def test_a_calibrated_retriever_that_is_unsure_where_all_are_listed_narrows_nothing() -> None:
+    model = script()
+    await asked(planner(SureWords(), model), model, PlanContext("rain", NOW))
+    assert callable_in(model) == set(NAMES)
+
+
 async def test_another_plan_may_call_all_tools_where_all_are_listed() -> None:
     model = script()
     made = planner(GroupedWords(), model)
