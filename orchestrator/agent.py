@@ -96,7 +96,8 @@ class Agent:
         retriever: finds the tools that a request may need, such as an index of :mod:`plait.retrieval`: for
             more tools than a prompt holds, and to narrow what a plan may call; see
             :class:`~plait.planners.RetrievingPlanner`.
-        example_finder: with a retriever: finds worked examples for each request, in addition to ``examples``.
+        example_finder: with a retriever: finds worked examples for each request, beside those with which
+            prompts begin.
         tool_tokens: with a retriever: tokens of the descriptions of tools that a prompt may list; half of the
             model's context if not given.
 
@@ -143,7 +144,8 @@ class Agent:
                 self.model,
                 self.toolbox,
                 retriever,
-                examples=example_finder,
+                examples=examples,
+                example_finder=example_finder,
                 tool_tokens=tool_tokens,
             )
         self.joiner = joiner or ModelJoiner(plain_model(self.model), self.toolbox)

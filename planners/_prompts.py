@@ -270,6 +270,10 @@ def _one_line(text: str) -> str:
 
 
 def check_examples(examples: Iterable[PlanExample], tools: Iterable[Tool]) -> tuple[PlanExample, ...]:
-    """The examples that use only ``tools``: one that shows another tool would teach what is not there."""
+    """The examples that use only ``tools``: one that shows another tool would teach what is not there.
+
+    None, if what is left only shows that no tool fits: that alone would teach to call nothing.
+    """
     names = {tool.name for tool in tools}
-    return tuple(e for e in examples if all(task.tool in names for task in e.plan))
+    kept = tuple(e for e in examples if all(task.tool in names for task in e.plan))
+    return kept if any(e.plan.tasks for e in kept) else ()

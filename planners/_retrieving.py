@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from plait.retrieval import Retriever
 
 _MAX_PLANNERS = 64
+_MAX_LATE_EXAMPLES = 3
 _CONTEXT_SHARE = 2  # the model's context, divided by this, is for descriptions of tools
 
 
@@ -38,7 +39,9 @@ class RetrievingPlanner:
         model: the planner's model, whose tokens count.
         toolbox: all tools.
         retriever: finds those that a request may need; used from threads.
-        examples: finds worked examples for each request.
+        examples: those with which prompts begin. A group has only what its tools allow; up to three of the
+            others follow where their tools are listed.
+        example_finder: finds worked examples for each request, in the place of these three.
         tool_tokens: tokens of the descriptions that a prompt may list; half of the context if not given.
         recall: the share of the right tools that should be listed, where the retriever is calibrated.
 
@@ -53,7 +56,8 @@ class RetrievingPlanner:
         toolbox: Toolbox,
         retriever: Retriever,
         *,
-        examples: ExampleFinder | None = None,
+        examples: Sequence[PlanExample] = (),
+        example_finder: ExampleFinder | None = None,
         tool_tokens: int | None = None,
         recall: float = RECALL,
     ) -> None:
@@ -61,6 +65,7 @@ class RetrievingPlanner:
         self._model = model
         self._toolbox = toolbox
         self._examples = examples
+        self._finder = example_finder
         self._n_empty = model.count_tokens([Message("user", "")])
         if tool_tokens is None:
             tool_tokens = model.context_length // _CONTEXT_SHARE
@@ -86,13 +91,19 @@ class RetrievingPlanner:
 
     def _find(self, context: PlanContext) -> tuple[Listing, Offer]:
         listing = self._lister.choose(context.query, list(_called(context)), widely=bool(context.feedback))
-        examples: tuple[PlanExample, ...] = ()
-        if self._examples is not None:
-            names = {*listing.static, *listing.further}
-            offered = names & listing.allowed if listing.allowed else names
-            examples = self._examples.find(context.query, offered, self._count)
         tools = tuple(self._toolbox[name] for name in listing.further)
-        return listing, Offer(listing.allowed, tools, examples)
+        return listing, Offer(listing.allowed, tools, self._examples_for(context.query, listing))
+
+    def _examples_for(self, query: str, listing: Listing) -> tuple[PlanExample, ...]:
+        names = {*listing.static, *listing.further}
+        offered = names & listing.allowed if listing.allowed else names
+        if self._finder is not None:
+            return self._finder.find(query, offered, self._count)
+        called = [(example, {task.tool for task in example.plan}) for example in self._examples]
+        static = set(listing.static)
+        return tuple(e for e, tools in called if tools <= offered and not tools <= static)[
+            :_MAX_LATE_EXAMPLES
+        ]
 
     def _planner(self, static: tuple[str, ...]) -> Planner:
         """The planner whose prompts begin with these tools; of those used last some are kept."""

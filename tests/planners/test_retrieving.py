@@ -325,9 +325,31 @@ async def test_chosen_examples_come_after_the_static_part_and_before_the_request
 ) -> None:
     model = script('{"tasks": []}' if kind == "json_schema" else "1. join()", kind=kind)
     finder = ExampleFinder(EXAMPLES, HashingEncoder(), k=1)
-    made = planner(GroupedWords(), model, examples=finder)
+    made = planner(GroupedWords(), model, example_finder=finder)
     messages = await asked(made, model, PlanContext("rain in Faro", NOW))
     last = messages[-1]
     changing = last.content[last.static_chars :]
     assert changing.index("Request: will it rain in Porto") < changing.index(written)
     assert changing.index(written) < changing.index("Today:") < changing.index("Request: rain in Faro")
+
+
+async def test_examples_that_a_group_lacks_the_tools_for_follow_where_these_are_listed() -> None:
+    model = script()
+    both = example("if it rains mail Sid", "rain", "mail")
+    given = [both, example("will it rain", "rain"), example("call Sid", "call"), example("hm")]
+    made = RetrievingPlanner(
+        lambda box: CompilerPlanner(model, box, examples=given),
+        model,
+        BOX,
+        GroupedWords(),
+        examples=given,
+        tool_tokens=40,
+    )
+    system, user = await asked(made, model, PlanContext("rain mail", NOW))
+    assert [e.query in system.content for e in given] == [False, True, False, True]
+    assert [f"Request: {e.query}\n" in user.content for e in given] == [True, False, False, False]
+
+
+def test_an_example_that_calls_nothing_is_not_shown_alone() -> None:
+    shown = CompilerPlanner(script(), BOX, examples=[example("hm"), example("call Sid", "other")])
+    assert "Request: hm" not in "".join(m.content for m in shown.messages(PlanContext("x")))
