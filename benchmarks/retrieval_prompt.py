@@ -3,6 +3,7 @@
     python benchmarks/retrieval_prompt.py                             alone, among 500 and among 2,500; hours
     python benchmarks/retrieval_prompt.py --limit 2 --others 500      two requests, to see that it works
     python benchmarks/retrieval_prompt.py --model smollm2-135m --planner compact --json
+    python benchmarks/retrieval_prompt.py --listing --others 100      without planning: what prompts list
 
 Requests are drawn from ``assistant_dev.jsonl``; the others are the Berkeley leaderboard's functions. Rows:
 
@@ -47,6 +48,7 @@ from plait.apps.evaluation._sixteen import assistant_defaults, assistant_toolbox
 from plait.apps.evaluation._statistics import percentile, wilson_interval
 from plait.apps.evaluation._values import ASSISTANT_RULES
 from plait.models import ChatModel, Message, load_model
+from plait.planners._listing import ToolLister
 from plait.planners._prompts import describe_tools
 from plait.retrieval import Tool2Vec, Usage, build_index, load_encoder, save_index
 from plait.tools import Tool, Toolbox
@@ -174,6 +176,52 @@ async def measure(
     return Row(name, len(toolbox), n, n_successes, n_arguments_right, prompt / n, prefill / n, p50_s)
 
 
+@dataclass(frozen=True, slots=True)
+class ListingRow:
+    """What prompts list, over all requests."""
+
+    n_tools: int
+    """In the toolbox."""
+    n_requests: int
+    n_complete: int
+    """Requests all of whose right tools may be called."""
+    all_tokens: int
+    """Of the descriptions of all tools."""
+    listed_tokens: float
+    """Of those that are listed; mean."""
+    further_tokens: float
+    """Of those outside the static part, which no cache has; mean."""
+    n_beginnings: int
+    """Static parts, each computed once."""
+
+
+def listing(toolbox: Toolbox, index: Tool2Vec, requests: Sequence[Request], model: ChatModel) -> ListingRow:
+    """What is listed for ``requests``, without planning them."""
+    n_empty = model.count_tokens([Message("user", "")])
+
+    def count(tool: Tool) -> int:
+        return model.count_tokens([Message("user", describe_tools([tool]))]) - n_empty + 1
+
+    tokens = {tool.name: count(tool) for tool in toolbox}
+    lister = ToolLister(toolbox, index, count, max_tokens=model.context_length // 2)
+    found = [lister.choose(request.query) for request in track(requests, console=Console(stderr=True))]
+    n_complete = 0
+    for request, one in zip(requests, found, strict=True):
+        n_complete += {task.tool for task in request.plan} <= (one.allowed or {*one.static, *one.further})
+    further = sum(tokens[name] for one in found for name in one.further)
+    static = sum(tokens[name] for one in found for name in one.static)
+    n = len(requests)
+    return ListingRow(
+        len(toolbox),
+        n,
+        n_complete,
+        sum(tokens.values()),
+        (static + further) / n,
+        further / n,
+        len({one.static for one in found}),
+    )
+
+
 def table_of(rows: Sequence[Row]) -> Table:
     """What a person reads."""
     table = Table(title=f"{rows[0].n_requests} requests, one at a time")
@@ -203,6 +251,7 @@ def main(
     context_length: Annotated[int, typer.Option(help="Tokens of prompt and answer.", min=1024)] = 8192,
     seed: Annotated[int, typer.Option(help="Which requests, which others.")] = 0,
     folder: Annotated[Path | None, typer.Option(help="Where indexes are kept.")] = None,
+    only_listing: Annotated[bool, typer.Option("--listing", help="Plan nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure prompts with and without retrieval."""
@@ -218,6 +267,15 @@ def main(
         return asyncio.run(measure(name, model, context_length, planner, toolbox, index, requests, beside))
 
     alone = index_of(sixteen, usages, kept / f"0-{seed}")
+    if only_listing:
+        counting = load_model(model, context_length=context_length)
+        boxes = [(sixteen, alone)]
+        for n_others in others or (500, 2500):
+            box = sixteen + functions[:n_others]
+            boxes.append((box, index_of(box, usages, kept / f"{n_others}-{seed}")))
+        listings = [listing(box, index, requests, counting) for box, index in boxes]
+        print(json.dumps([asdict(one) for one in listings], indent=2))
+        return
     rows = [row("16 alone", sixteen, None), row("16 alone, found", sixteen, alone)]
     for n_others in others or (500, 2500):
         among = functions[:n_others]

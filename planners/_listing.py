@@ -13,9 +13,10 @@ from plait.tools import Tool, Toolbox
 if TYPE_CHECKING:
     from plait.retrieval import Retriever
 
-RECALL = 0.95
+RECALL = 0.98
 """The share of the right tools that a plan should be offered."""
 
+_LEAST_RECALL = 0.95  # where what is selected for more does not fit
 _WIDE_RECALL = 0.99
 _N_TOOLS, _N_WIDE = 10, 40  # of a retriever that does not know how many are enough
 
@@ -37,14 +38,15 @@ class ToolLister:
 
     Where all tools fit into ``max_tokens``, the prompt lists them all, and what was found only narrows what
     the plan may call. Where they do not, the prompt begins with the group of tools in which most was found,
-    so that similar requests begin alike, and goes on with what else was found.
+    so that similar requests begin alike, and goes on with what else was found; the plan may call all of it.
 
     Args:
         toolbox: all tools.
         retriever: finds those that a request may need.
         count: tokens of a tool's description.
         max_tokens: tokens of the descriptions of all tools that a prompt lists.
-        recall: the share of the right tools that should be listed, where the retriever is calibrated.
+        recall: the share of the right tools that should be listed, where the retriever is calibrated; where
+            what is selected for it does not fit, 0.95.
 
     Raises:
         ConfigurationError: the retriever says what it knows, and there are tools that it does not know.
@@ -79,7 +81,7 @@ class ToolLister:
         Args:
             query: the request.
             called: tools that were called before, which the plan may call again.
-            widely: for another plan, where one failed: more tools, and all that are listed may be called.
+            widely: for another plan, where one failed: more tools, all of which may be called.
 
         Raises:
             PlaitError: the retriever cannot be used, and why.
@@ -87,6 +89,8 @@ class ToolLister:
         if self.lists_all:
             return self._of_all(query, called, widely=widely)
         found = self._found(query, self._recall, _N_TOOLS)
+        if self._recall > _LEAST_RECALL and len(self._fitting(found, self._max_tokens)) < len(found):
+            found = self._found(query, _LEAST_RECALL, _N_TOOLS)
         wider = self._found(query, _WIDE_RECALL, _N_WIDE) if widely else []
         everything = () if found else self._toolbox.names  # nothing is known: all may be right
         wanted = list(dict.fromkeys([*self._known(called), *found, *wider, *everything]))
@@ -95,9 +99,7 @@ class ToolLister:
         further = self._fitting([name for name in wanted if name not in group], left)
         if not group and not further:
             further = wanted[:1]  # that it does not fit is for the model to say
-        listed = {*group, *further}
-        allowed = set() if widely else listed.intersection(wanted)
-        return Listing(group, tuple(sorted(further)), frozenset(allowed))
+        return Listing(group, tuple(sorted(further)), frozenset())
 
     def _of_all(self, query: str, called: Collection[str], *, widely: bool) -> Listing:
         """All tools, of which those that are found may be called.

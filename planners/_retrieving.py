@@ -43,7 +43,8 @@ class RetrievingPlanner:
             others follow where their tools are listed.
         example_finder: finds worked examples for each request, in the place of these three.
         tool_tokens: tokens of the descriptions that a prompt may list; half of the context if not given.
-        recall: the share of the right tools that should be listed, where the retriever is calibrated.
+        recall: the share of the right tools that should be listed, where the retriever is calibrated; where
+            what is selected for it does not fit, 0.95.
 
     Raises:
         ConfigurationError: the retriever does not know all tools.

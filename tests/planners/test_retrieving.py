@@ -134,7 +134,7 @@ async def test_of_too_many_the_prompt_begins_with_a_group_and_goes_on_with_what_
     messages = await asked(made, model, PlanContext("rain mail", NOW))
     assert static(messages) == ["forecast", "rain"]
     assert listed(messages) == ["forecast", "rain", "mail"]
-    assert callable_in(model) == {"rain", "mail"}
+    assert callable_in(model) == {"forecast", "rain", "mail"}
 
 
 async def test_similar_requests_begin_with_the_same_bytes() -> None:
@@ -188,6 +188,21 @@ async def test_another_plan_may_call_everything_that_is_listed_and_lists_more() 
     assert static(wide) == static(narrow)
     assert set(listed(narrow)) < set(listed(wide))
     assert callable_in(model) == set(listed(wide))
+
+
+async def test_where_what_is_selected_does_not_fit_less_recall_is_asked_for() -> None:
+    asked_for: list[float] = []
+
+    class Doubtful(SureWords):
+        def select(self, query: str, recall: float) -> list[ScoredTool]:
+            asked_for.append(recall)
+            return super().select(query, 1.0 if recall > 0.95 else recall)
+
+    model = script()
+    made = planner(Doubtful(), model, tool_tokens=40)
+    messages = await asked(made, model, PlanContext("rain mail", NOW))
+    assert listed(messages) == ["forecast", "rain", "mail"]
+    assert asked_for == [0.98, 0.95]
 
 
 async def test_a_calibrated_retriever_that_is_unsure_where_all_are_listed_narrows_nothing() -> None:
@@ -271,7 +286,7 @@ async def test_a_planner_of_ones_own_is_told_the_offer() -> None:
 
     made = RetrievingPlanner(make, script(), BOX, GroupedWords(), tool_tokens=40)
     assert [step async for step in made.plan(PlanContext("rain mail"))] == [Task(1, "rain", {})]
-    assert offers[0].allowed == {"rain", "mail"}
+    assert offers[0].allowed == set()
     assert [tool.name for tool in offers[0].tools] == ["mail"]
 
 
