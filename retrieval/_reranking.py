@@ -109,6 +109,8 @@ class RerankedIndex:
             ToolIndexError: the encoder is another one than that which made the index.
             ModelError: the reranker gives something else than a finite number for each text.
         """
+        if k < 1:
+            raise ConfigurationError(f"k is {k}; ask for one tool or more")
         found = self._index.search(query, max(k, self._n_candidates))
         candidates = found[: self._n_candidates]
         if not candidates:
