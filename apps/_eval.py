@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+class RetrievalData(StrEnum):
+    """Whose tools and requests measure retrieval."""
+
+    BFCL = "bfcl"
+    NESTFUL = "nestful"
+
 
 DataFile = Annotated[
     Path,
@@ -137,16 +146,19 @@ def movie(data: DataFile, options: SharedOptions, offline: Offline = False) -> N
 
 @app.command("retrieval")
 def retrieval(
+    data: Annotated[
+        RetrievalData, typer.Option(help="Whose tools and requests; nestful for plans of several tools.")
+    ] = RetrievalData.BFCL,
     encoder: EncoderName = DEFAULT_ENCODER,
     seed: Annotated[int, typer.Option(help="Which half of the requests are usages.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """How well tools are found among all functions of the Berkeley leaderboard; needs no model."""
+    """How well tools are found among all functions of the Berkeley leaderboard, or of NESTFUL."""
     from plait.apps._eval_retrieval import evaluate_retrieval
 
     output = Output(as_json=as_json, debug=debug)
-    execute(lambda: evaluate_retrieval(encoder, seed, output), output)
+    execute(lambda: evaluate_retrieval(data.value, encoder, seed, output), output)
 
 
 @app.command("fetch")

@@ -1,4 +1,4 @@
-"""``plait index``: build, add, remove, search, stats."""
+"""``plait index``: build, add, remove, learn, search, train, stats."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import typer
 
 from plait.apps._output import OK, Output, execute
 from plait.apps._progress import is_animated, transfer_progress, waiting
-from plait.apps._setup import load_toolbox
+from plait.apps._setup import ModelOptions, load_toolbox, open_model, open_runner
 from plait.errors import ConfigurationError
-from plait.models import DEFAULT_ENCODER, ENCODERS
+from plait.models import DEFAULT_ENCODER, DEFAULT_MODEL, ENCODERS
 
 if TYPE_CHECKING:
-    from plait.retrieval import Encoder, Tool2Vec, Usage
+    from plait.retrieval import Encoder, GeneratedUsages, Tool2Vec, Usage
     from plait.tools import Toolbox
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_JOURNAL = "generating.jsonl"
 _SENTENCE_TRANSFORMERS = "sentence-transformers:"
 
 
@@ -68,6 +69,14 @@ def build_command(
     usages: Usages = None,
     encoder: EncoderName = DEFAULT_ENCODER,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there, usages included.")] = False,
+    generate: Annotated[
+        int | None,
+        typer.Option(
+            help="Have a model write usages until each tool has so many; resumes where it was.", min=1
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option("--model", "-m", help="Which model writes them.")] = DEFAULT_MODEL,
+    base_url: Annotated[str | None, typer.Option(help="A server that has it.")] = None,
     as_json: AsJSON = False,
     debug: Debug = False,
 ) -> None:
@@ -79,12 +88,21 @@ def build_command(
 
         began = time.perf_counter()
         toolbox, known = _toolbox(tools), _usages(usages)
-        model = open_encoder(encoder, output)
+        vectors = open_encoder(encoder, output)
         with encoding_progress(output) as progress:
             built = build_index(
-                folder, toolbox, known, model, skip_unknown=True, fresh=fresh, progress=progress
+                folder, toolbox, known, vectors, skip_unknown=True, fresh=fresh, progress=progress
             )
-        return _report(folder, built.index, built.notes, built.n_encoded, began, output)
+        if fresh:
+            (folder / _JOURNAL).unlink(missing_ok=True)
+        if generate is None:
+            return _report(folder, built.index, built.notes, built.n_encoded, began, output)
+        index, refused = generate_into(
+            folder, built.index, toolbox, generate, ModelOptions(model, base_url), output
+        )
+        n_written = len(index.usages) - len(built.index.usages)
+        notes = (*built.notes, f"{n_written} usages were written, and {refused}")
+        return _report(folder, index, notes, built.n_encoded + n_written, began, output)
 
     execute(work, output)
 
@@ -160,6 +178,10 @@ def search_command(
         float | None,
         typer.Option(help="In the place of --top: as few tools as hold this share of the right ones."),
     ] = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option(help="A cross-encoder of sentence-transformers that puts what is found in order."),
+    ] = None,
     encoder: EncoderName = DEFAULT_ENCODER,
     as_json: AsJSON = False,
     debug: Debug = False,
@@ -168,15 +190,25 @@ def search_command(
     output = Output(as_json=as_json, debug=debug)
 
     def work() -> int:
-        from plait.retrieval import load_index
+        from plait.retrieval import CrossEncoderReranker, RerankedIndex, load_index
 
         index = load_index(folder)
         if recall is not None and by is not None:
             raise ConfigurationError("--recall ranks by refined; leave --by out")
+        if reranker is not None and (recall is not None or by is not None):
+            raise ConfigurationError("--reranker ranks by itself; leave --by and --recall out")
         if by != RankingName.BM25 and len(index):
             index = index.with_encoder(open_encoder(encoder, output))
-        ranking = by.value if by else index.best_ranking
-        found = index.search(query, top, ranking) if recall is None else index.select(query, recall)
+        ranking: str = by.value if by else index.best_ranking
+        if reranker is not None:
+            ranking = reranker
+            with waiting(output.console, f"loading {reranker}"):
+                reranked = RerankedIndex(index, CrossEncoderReranker(reranker))
+            found = reranked.search(query, top)
+        elif recall is not None:
+            found = index.select(query, recall)
+        else:
+            found = index.search(query, top, by.value if by else None)
         if output.as_json:
             tools = [{"name": tool.name, "score": tool.score} for tool in found]
             output.document({"query": query, "by": ranking, "tools": tools})
@@ -213,6 +245,72 @@ def stats_command(folder: Folder, as_json: AsJSON = False, debug: Debug = False)
     """Tell what is in an index."""
     output = Output(as_json=as_json, debug=debug)
     execute(lambda: _stats(folder, output), output)
+
+
+def generate_into(
+    folder: Path, index: Tool2Vec, toolbox: Toolbox, n: int, options: ModelOptions, output: Output
+) -> tuple[Tool2Vec, str]:
+    """Have a model write usages and put them into the index; gives it, and says what was refused.
+
+    A file in the folder keeps what is written, tool by tool, until all of it is in the index.
+
+    Raises:
+        PlaitError: the model cannot be had or failed; what was written so far is kept.
+    """
+    from plait.retrieval import generate_usages, update_index
+
+    journal = folder / _JOURNAL
+    with open_runner() as runner:
+        model = open_model(options, runner, output.console)
+
+        async def write() -> GeneratedUsages:
+            try:
+                with encoding_progress(output, "writing usages") as progress:
+                    return await generate_usages(index, toolbox, model, n, journal=journal, progress=progress)
+            finally:
+                await model.aclose()
+
+        generated = runner.run(write())
+    with encoding_progress(output) as progress:
+        index = update_index(
+            folder,
+            lambda old: old.adding((), generated.usages, skip_unknown=True, progress=progress),
+            index.encoder,
+        )
+    journal.unlink(missing_ok=True)
+    reasons = (f"{count} ({reason})" for reason, count in sorted(generated.n_refused.items()))
+    return index, f"refused {', '.join(reasons) or 'none'}"
+
+
+@app.command("learn")
+def learn_command(
+    folder: Folder,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Learn from all of them without asking.")] = False,
+    encoder: EncoderName = DEFAULT_ENCODER,
+    as_json: AsJSON = False,
+    debug: Debug = False,
+) -> None:
+    """Learn from requests of your own in the history which tools they need. You choose; all stays here."""
+    output = Output(as_json=as_json, debug=debug)
+    execute(lambda: learn(folder, encoder, output, is_asking=not yes), output)
+
+
+def learn(folder: Path, encoder: str, output: Output, *, is_asking: bool) -> int:
+    """What ``plait index learn`` does."""
+    from plait.apps._learning import choose, learnable
+    from plait.retrieval import load_index, update_index
+
+    began = time.perf_counter()
+    index = load_index(folder)
+    found = learnable(index)
+    if not found:
+        output.note("Nothing in the history is new to the index.")
+        return _report(folder, index, (), 0, began, output)
+    chosen = choose(found, folder, output) if is_asking else found
+    if chosen:
+        vectors = open_encoder(encoder, output)
+        index = update_index(folder, lambda old: old.adding((), chosen, skip_unknown=True), vectors)
+    return _report(folder, index, (), len(chosen), began, output)
 
 
 def _stats(folder: Path, output: Output) -> int:

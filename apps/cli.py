@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from plait.apps._begin import Chosen
     from plait.apps.assistant import ActionLog, Session, Settings, SettingsFile
     from plait.orchestrator import Agent, Event, Run
+    from plait.retrieval import Retriever
     from plait.tools import Tool
 
 
@@ -90,6 +91,13 @@ Home = Annotated[
 Tools = Annotated[
     str | None, typer.Option(help="Your own tools, as module:attribute, in the place of the assistant's.")
 ]
+RetrieverOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Finds the tools that a request may need: the folder of an index (plait index), or auto, "
+        "which is kept for you."
+    ),
+]
 AsJSON = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Instructions = Annotated[
     str | None,
@@ -106,6 +114,7 @@ class _Options:
     planner: PlannerName | None
     home: Path
     tools: str | None
+    retriever: str | None
     yes: bool
     deadline_s: float | None
 
@@ -128,6 +137,7 @@ def run(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
+    retriever: RetrieverOption = None,
     as_json: AsJSON = False,
     yes: Yes = False,
     deadline: Deadline = None,
@@ -139,6 +149,7 @@ def run(
         planner,
         home or default_home(),
         tools,
+        retriever,
         yes,
         deadline,
     )
@@ -155,6 +166,7 @@ def plan(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
+    retriever: RetrieverOption = None,
     as_json: AsJSON = False,
     deadline: Deadline = None,
     debug: Debug = False,
@@ -165,6 +177,7 @@ def plan(
         planner,
         home or default_home(),
         tools,
+        retriever,
         False,
         deadline,
     )
@@ -180,6 +193,7 @@ def chat(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
+    retriever: RetrieverOption = None,
     instructions: Instructions = None,
     yes: Yes = False,
     debug: Debug = False,
@@ -187,7 +201,7 @@ def chat(
     """Talk with the assistant: requests that may refer to earlier ones, at the terminal or from a pipe."""
     chosen = _chosen(home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes)
     output = Output(as_json=False, debug=debug)
-    execute(lambda: _chat(chosen, output), output)
+    execute(lambda: _chat(chosen, retriever, output), output)
 
 
 @app.command()
@@ -198,6 +212,7 @@ def serve(
     planner: PlannerOption = None,
     home: Home = None,
     tools: Tools = None,
+    retriever: RetrieverOption = None,
     instructions: Instructions = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0 is any free one.", min=0, max=65535)] = 8765,
@@ -207,7 +222,7 @@ def serve(
     """Serve the assistant on a web page, and to clients of OpenAI's API."""
     chosen = _chosen(home, model, base_url, context_length, planner, tools, instructions, is_asking=not yes)
     output = Output(as_json=False, debug=debug)
-    execute(lambda: _serve(chosen, host, port, output), output)
+    execute(lambda: _serve(chosen, retriever, host, port, output), output)
 
 
 @app.command("tools")
@@ -320,6 +335,7 @@ def _open_log() -> Iterator[ActionLog | None]:
 def _open_session(
     settings: Settings,
     kept: SettingsFile | None,
+    retriever: str | None,
     runner: asyncio.Runner,
     log: ActionLog | None,
     output: Output,
@@ -329,20 +345,37 @@ def _open_session(
     from plait.apps.assistant import Session
     from plait.apps.assistant._backend import AssistantBackend, assistant_undo
 
+    index = _open_index(settings.home, settings.tools, retriever, output)
     options = ModelOptions(settings.model, settings.base_url, settings.context_length)
     model = open_model(options, runner, output.console)
     backend = AssistantBackend(output.console, model)
-    return Session(backend, settings, examples=assistant_examples(), log=log, undo=assistant_undo, kept=kept)
+    return Session(
+        backend,
+        settings,
+        examples=assistant_examples(),
+        log=log,
+        undo=assistant_undo,
+        kept=kept,
+        retriever=index,
+    )
 
 
-def _chat(chosen: Chosen, output: Output) -> int:
+def _open_index(home: Path, tools: str | None, retriever: str | None, output: Output) -> Retriever | None:
+    """What ``--retriever`` names. Done first: a wrong option is told before a model is fetched."""
+    from plait.apps._retriever import open_retriever
+
+    toolbox = open_toolbox(home, tools, None)
+    return None if retriever is None else open_retriever(retriever, tools, toolbox, output)
+
+
+def _chat(chosen: Chosen, retriever: str | None, output: Output) -> int:
     from plait.apps._begin import begin_settings
     from plait.apps.assistant import open_settings_file
 
     kept = open_settings_file()
     settings = begin_settings(chosen, kept, output)
     with open_runner() as runner, _open_log() as log:
-        session = _open_session(settings, kept, runner, log, output)
+        session = _open_session(settings, kept, retriever, runner, log, output)
         return runner.run(_converse(session, log, output))
 
 
@@ -364,7 +397,7 @@ async def _converse(session: Session, log: ActionLog | None, output: Output) -> 
         leave(INTERRUPTED)
 
 
-def _serve(chosen: Chosen, host: str, port: int, output: Output) -> int:
+def _serve(chosen: Chosen, retriever: str | None, host: str, port: int, output: Output) -> int:
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise MissingExtraError("fastapi", "serve")
     from plait.apps._begin import begin_settings
@@ -376,7 +409,7 @@ def _serve(chosen: Chosen, host: str, port: int, output: Output) -> int:
     kept = open_settings_file()
     settings = begin_settings(chosen, kept, output)
     with open_runner() as runner, bind(host, port) as bound, _open_log() as log:
-        session = _open_session(settings, kept, runner, log, output)
+        session = _open_session(settings, kept, retriever, runner, log, output)
         token = os.environ.get("PLAIT_SERVE_TOKEN")
         server = WebServer(
             session, bound, host=host, token=token, log=log, undo=assistant_undo, dictation=Dictation()
@@ -420,7 +453,7 @@ def _open_agent(query: str, options: _Options, output: Output, runner: asyncio.R
 
     if not query.strip():
         raise ConfigurationError("the request is empty; say in a few words what is to be done")
-    open_toolbox(options.home, options.tools, None)  # a wrong option is told before a model is fetched
+    retriever = _open_index(options.home, options.tools, options.retriever, output)
     model = open_model(options.model, runner, output.console)
     return Agent(
         model,
@@ -429,6 +462,7 @@ def _open_agent(query: str, options: _Options, output: Output, runner: asyncio.R
         examples=assistant_examples(),
         policy="none" if options.yes else "writes",
         deadline_s=options.deadline_s,
+        retriever=retriever,
     )
 
 

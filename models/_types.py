@@ -79,6 +79,11 @@ class Usage:
     decode_s: float = 0.0
     """Seconds from there to the end; likewise."""
 
+    @property
+    def prefill_tokens(self) -> int:
+        """Tokens of the prompt that had to be computed."""
+        return self.prompt_tokens - self.cached_tokens
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,

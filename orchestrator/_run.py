@@ -87,6 +87,7 @@ class Run:
             "tokens": {
                 "prompt": self.usage.prompt_tokens,
                 "cached": self.usage.cached_tokens,
+                "prefill": self.usage.prefill_tokens,
                 "completion": self.usage.completion_tokens,
                 "forced": self.usage.forced_tokens,
             },

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from plait.errors import (
@@ -40,6 +41,7 @@ from plait.planners import (
     AnswerText,
     CompilerPlanner,
     DialectName,
+    ExampleFinder,
     Joiner,
     ModelJoiner,
     NativePlanner,
@@ -50,6 +52,7 @@ from plait.planners import (
     PlanText,
     ReactPlanner,
     Replan,
+    RetrievingPlanner,
     Task,
     TaskOutcome,
     TunedPlanner,
@@ -58,6 +61,8 @@ from plait.tools import Toolbox
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
+
+    from plait.retrieval import Retriever
 
 PlannerFactory = Callable[[ChatModel, Toolbox], Planner]
 Emit = Callable[[Event], None]
@@ -88,6 +93,13 @@ class Agent:
         now: the user's clock; ``None`` for tools that have nothing to do with time: the prompt tells none.
         instructions: what the user wants to be kept in mind for every request, in his own words.
         history_tokens: how much of the prompt may tell of a conversation's earlier requests.
+        retriever: finds the tools that a request may need, such as an index of :mod:`plait.retrieval`: for
+            more tools than a prompt holds, and to narrow what a plan may call; see
+            :class:`~plait.planners.RetrievingPlanner`.
+        example_finder: with a retriever: finds worked examples for each request, beside those with which
+            prompts begin.
+        tool_tokens: with a retriever: tokens of the descriptions of tools that a prompt may list; half of the
+            model's context if not given.
 
     Raises:
         UnknownModelError, ModelFileError, DownloadError: the model cannot be had.
@@ -112,6 +124,9 @@ class Agent:
         now: Callable[[], datetime] | None = datetime.now,
         instructions: str = "",
         history_tokens: int = 512,
+        retriever: Retriever | None = None,
+        example_finder: ExampleFinder | None = None,
+        tool_tokens: int | None = None,
     ) -> None:
         self.toolbox = tools if isinstance(tools, Toolbox) else Toolbox(tools)
         if not len(self.toolbox):
@@ -121,7 +136,18 @@ class Agent:
             _check_planner(planner)
         self.model: ChatModel = load_model(model) if isinstance(model, str) else model
         chosen = default_planner(self.model) if planner is None else planner
-        self.planner = _make_planner(chosen, self.model, self.toolbox, examples, max_replans)
+        make = partial(_make_planner, chosen, self.model, examples=examples, max_replans=max_replans)
+        self.planner: Planner = make(self.toolbox)
+        if retriever is not None:
+            self.planner = RetrievingPlanner(
+                make,
+                self.model,
+                self.toolbox,
+                retriever,
+                examples=examples,
+                example_finder=example_finder,
+                tool_tokens=tool_tokens,
+            )
         self.joiner = joiner or ModelJoiner(plain_model(self.model), self.toolbox)
         self._max_concurrency = max_concurrency
         self._deadline_s = deadline_s
@@ -392,6 +418,7 @@ def _make_planner(
     planner: str | PlannerFactory,
     model: ChatModel,
     toolbox: Toolbox,
+    *,
     examples: Sequence[PlanExample],
     max_replans: int,
 ) -> Planner:

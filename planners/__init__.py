@@ -1,11 +1,13 @@
 """Plans: the language they are written in, the planners that write them, and the joiner."""
 
+from plait.planners._chosen_examples import ExampleFinder
 from plait.planners._compiler import CompilerPlanner
 from plait.planners._context import (
     Answer,
     AnswerText,
     Joiner,
     JoinerStep,
+    Offer,
     PastCall,
     PastTurn,
     PlanContext,
@@ -34,6 +36,7 @@ from plait.planners._plan import (
 )
 from plait.planners._prompts import PlanExample, describe_conversation, json_value
 from plait.planners._react import ReactPlanner
+from plait.planners._retrieving import RetrievingPlanner
 from plait.planners._tuned import TunedPlanner
 
 __all__ = [
@@ -41,11 +44,13 @@ __all__ = [
     "AnswerText",
     "CompilerPlanner",
     "DialectName",
+    "ExampleFinder",
     "JSONPlanParser",
     "Joiner",
     "JoinerStep",
     "ModelJoiner",
     "NativePlanner",
+    "Offer",
     "PastCall",
     "PastTurn",
     "Plan",
@@ -58,6 +63,7 @@ __all__ = [
     "ReactPlanner",
     "Ref",
     "Replan",
+    "RetrievingPlanner",
     "Status",
     "Task",
     "TaskOutcome",

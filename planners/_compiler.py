@@ -11,7 +11,7 @@ from functools import cached_property
 
 from plait.errors import PlanError
 from plait.models import ChatModel, Grammar, Message
-from plait.planners._context import PlanContext, PlannerStep, PlanText
+from plait.planners._context import Offer, PlanContext, PlannerStep, PlanText
 from plait.planners._dialects import (
     KEYWORD,
     Dialect,
@@ -25,7 +25,10 @@ from plait.planners._parser import JSONPlanParser, PlanParser
 from plait.planners._prompts import (
     PlanExample,
     check_examples,
+    describe_examples,
+    describe_tools,
     general_turns,
+    plan_as_json,
     plan_instructions,
     plan_request,
     plan_rules,
@@ -102,13 +105,26 @@ class CompilerPlanner:
 
     def messages(self, context: PlanContext) -> list[Message]:
         """The prompt for ``context``: what differs from request to request comes last."""
-        system = Message.instructions(self._instructions(has_clock=context.now is not None))
-        request = plan_request(context, PlanPrinter.of(self._dialect, self._toolbox).task)
+        offer = context.offer
+        instructions = self._instructions(has_clock=context.now is not None)
+        printer = PlanPrinter.of(self._dialect, offer.listed(self._toolbox))
+        examples = describe_examples(offer.examples, plan_as_json if self._as_json else printer.plan)
+        request = examples + plan_request(context, printer.task)
+        further = self._dialect.arrange(offer.tools)
         if self._examples:
-            return [system, Message("user", request)]
+            more = f"\n\nMore tools:\n{describe_tools(further)}" if further else ""
+            return [
+                Message("system", instructions + more, static_chars=len(instructions)),
+                Message("user", request),
+            ]
         turns = general_turns(as_json=self._as_json, dialect=self._dialect)
-        tools = f"{tools_offered(self._tools)}\n\n"
-        return [system, *turns, Message("user", tools + request, static_chars=len(tools))]
+        static = tools_offered(self._tools)
+        tools = tools_offered([*self._tools, *further])
+        return [
+            Message.instructions(instructions),
+            *turns,
+            Message("user", f"{tools}\n\n{request}", static_chars=len(static)),
+        ]
 
     def grammar(self, context: PlanContext) -> Grammar | None:
         """The grammar for ``context``; ``None`` if the model enforces none.
@@ -118,10 +134,10 @@ class CompilerPlanner:
         """
         if self._model.grammar_kind is None:
             return None
-        if context.next_number == 1:
+        if context.next_number == 1 and context.offer == Offer():
             return self._first_grammar
         return plan_grammar(
-            self._toolbox,
+            context.offer.callable(self._toolbox),
             first=context.next_number,
             unavailable=context.unavailable,
             dialect=self._chosen.name,
@@ -150,5 +166,5 @@ class CompilerPlanner:
         first, earlier = context.next_number, context.referable
         if self._as_json:
             return JSONPlanParser(first=first, earlier=earlier)
-        signatures = argument_names(self._toolbox, dialect=self._chosen.name)
+        signatures = argument_names(context.offer.listed(self._toolbox), dialect=self._chosen.name)
         return PlanParser(signatures, first=first, earlier=earlier)

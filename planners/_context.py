@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from plait.errors import PlaitError
 from plait.models import Usage
 from plait.planners._plan import Plan, Task
+from plait.tools import Tool
+
+if TYPE_CHECKING:
+    from plait.planners._prompts import PlanExample
 
 Status = Literal["ok", "failed", "skipped", "declined", "cancelled"]
 
@@ -68,6 +72,26 @@ class PastTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What was found for one request: it narrows and completes what the planner's prompt always has."""
+
+    allowed: frozenset[str] = frozenset()
+    """Names of the tools that the plan may call; empty for all that the prompt lists."""
+    tools: tuple[Tool, ...] = ()
+    """Tools that the prompt lists for this request, after those that it always lists."""
+    examples: tuple[PlanExample, ...] = ()
+    """Worked examples for this request, the most helpful last; they come after the static part."""
+
+    def listed(self, tools: Iterable[Tool]) -> list[Tool]:
+        """The tools that the prompt lists, where ``tools`` are those that it always lists."""
+        return [*tools, *self.tools]
+
+    def callable(self, tools: Iterable[Tool]) -> list[Tool]:
+        """Those of the listed tools that the plan may call."""
+        return [tool for tool in self.listed(tools) if not self.allowed or tool.name in self.allowed]
+
+
+@dataclass(frozen=True, slots=True)
 class PlanContext:
     """What a planner or joiner may know of a run."""
 
@@ -89,6 +113,8 @@ class PlanContext:
     """The conversation's earlier requests, oldest first; the results of their calls may be referred to."""
     instructions: str = ""
     """What the user wants to be kept in mind for every request."""
+    offer: Offer = Offer()
+    """What retrieval found for the request; without retrieval nothing."""
 
     @property
     def next_number(self) -> int:

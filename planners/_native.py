@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing
-from functools import cached_property
 from typing import Any
 
 from plait.models import ChatModel, Message, ToolCall
@@ -17,7 +16,7 @@ from plait.planners._prompts import (
     describe_outcome,
     native_instructions,
 )
-from plait.tools import Toolbox
+from plait.tools import Tool, Toolbox
 
 
 class NativePlanner:
@@ -40,32 +39,16 @@ class NativePlanner:
         self._max_tokens = max_tokens
         self.max_rounds = max_turns
 
-    @cached_property
-    def _names(self) -> Mapping[str, str]:
-        """Names that function-calling interfaces accept to the tools' own names."""
-        names: dict[str, str] = {}
-        for tool in self._toolbox:
-            stem = re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)[:60]
-            name, n = stem, 2
-            while name in names:
-                name, n = f"{stem}_{n}", n + 1
-            names[name] = tool.name
-        return names
-
-    @cached_property
+    @property
     def definitions(self) -> list[dict[str, Any]]:
         """The toolbox in OpenAI's format."""
-        found = []
-        for name, own in self._names.items():
-            definition = self._toolbox[own].to_openai()
-            found.append({**definition, "function": {**definition["function"], "name": name}})
-        return found
+        return _definitions(self._toolbox)
 
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far, with calls and results as the model's convention has them."""
         request = f"{describe_now(context.now)}{describe_conversation(context)}{context.query}"
         turns = [Message.instructions(native_instructions()), Message("user", request)]
-        names = {own: name for name, own in self._names.items()}
+        names = {own: name for name, own in _function_names(context.offer.listed(self._toolbox)).items()}
         outcomes = {o.task.id: o for o in context.outcomes}
         for plan in context.plans:
             batch = [outcomes[task.id] for task in plan]
@@ -81,8 +64,10 @@ class NativePlanner:
 
     async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
         """The calls of one turn, or the answer."""
+        tools = context.offer.listed(self._toolbox)
+        names = _function_names(tools)
         generation = self._model.stream(
-            self.messages(context), tools=self.definitions, max_tokens=self._max_tokens
+            self.messages(context), tools=_definitions(tools), max_tokens=self._max_tokens
         )
         written = ""
         async with aclosing(generation):
@@ -91,6 +76,27 @@ class NativePlanner:
                 written += text
         yield generation.usage
         for number, call in enumerate(generation.tool_calls, context.next_number):
-            yield Task(number, self._names.get(call.name, call.name), dict(call.arguments))
+            yield Task(number, names.get(call.name, call.name), dict(call.arguments))
         if not generation.tool_calls:
             yield Answer(written.strip())
+
+
+def _function_names(tools: Iterable[Tool]) -> dict[str, str]:
+    """Names that function-calling interfaces accept to the tools' own names."""
+    names: dict[str, str] = {}
+    for tool in tools:
+        stem = re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)[:60]
+        name, n = stem, 2
+        while name in names:
+            name, n = f"{stem}_{n}", n + 1
+        names[name] = tool.name
+    return names
+
+
+def _definitions(tools: Collection[Tool]) -> list[dict[str, Any]]:
+    """The tools in OpenAI's format, with names that it accepts."""
+    found = []
+    for name, tool in zip(_function_names(tools), tools, strict=True):
+        definition = tool.to_openai()
+        found.append({**definition, "function": {**definition["function"], "name": name}})
+    return found

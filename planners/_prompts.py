@@ -109,8 +109,17 @@ def plan_instructions(
     """The static part of a planner's prompt: rules, tools in the toolbox's order, worked examples."""
     write = plan_as_json if as_json else PlanPrinter.of(dialect, tools).plan
     parts = [plan_rules(as_json=as_json, has_clock=has_clock, dialect=dialect), tools_offered(tools)]
-    parts += [f"Request: {e.query}\nPlan:\n{write(e.plan)}" for e in examples]
+    parts += [_example(example, write) for example in examples]
     return "\n\n".join(parts)
+
+
+def describe_examples(examples: Iterable[PlanExample], write: Callable[[Plan], str]) -> str:
+    """Worked examples, an empty line after each."""
+    return "".join(f"{_example(example, write)}\n\n" for example in examples)
+
+
+def _example(example: PlanExample, write: Callable[[Plan], str]) -> str:
+    return f"Request: {example.query}\nPlan:\n{write(example.plan)}"
 
 
 def general_turns(*, as_json: bool, dialect: Dialect = KEYWORD) -> list[Message]:
@@ -261,6 +270,10 @@ def _one_line(text: str) -> str:
 
 
 def check_examples(examples: Iterable[PlanExample], tools: Iterable[Tool]) -> tuple[PlanExample, ...]:
-    """The examples that use only ``tools``: one that shows another tool would teach what is not there."""
+    """The examples that use only ``tools``: one that shows another tool would teach what is not there.
+
+    None, if what is left only shows that no tool fits: that alone would teach to call nothing.
+    """
     names = {tool.name for tool in tools}
-    return tuple(e for e in examples if all(task.tool in names for task in e.plan))
+    kept = tuple(e for e in examples if all(task.tool in names for task in e.plan))
+    return kept if any(e.plan.tasks for e in kept) else ()

@@ -45,8 +45,11 @@ class ReactPlanner:
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far: each call as the assistant's turn, its result as the user's."""
         request = f"{describe_now(context.now)}{describe_conversation(context)}Request: {context.query}"
+        has_clock = context.now is not None
+        static = step_instructions(self._toolbox, has_clock=has_clock)
+        listed = step_instructions(context.offer.listed(self._toolbox), has_clock=has_clock)
         turns = [
-            Message.instructions(step_instructions(self._toolbox, has_clock=context.now is not None)),
+            Message("system", listed, static_chars=len(static)),
             Message("user", request),
         ]
         for outcome in context.outcomes:
@@ -60,12 +63,16 @@ class ReactPlanner:
         """The grammar of one turn: a thought, then a call or the answer."""
         if self._model.grammar_kind not in ("lark", "gbnf"):
             return None
-        return step_grammar(self._toolbox, number=context.next_number, unavailable=context.unavailable)
+        return step_grammar(
+            context.offer.callable(self._toolbox),
+            number=context.next_number,
+            unavailable=context.unavailable,
+        )
 
     async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
         """One task, or the answer."""
         parser = PlanParser(
-            argument_names(self._toolbox),
+            argument_names(context.offer.listed(self._toolbox)),
             first=context.next_number,
             earlier=context.referable,
         )

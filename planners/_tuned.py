@@ -37,8 +37,11 @@ class TunedPlanner(CompilerPlanner):
 
     def messages(self, context: PlanContext) -> list[Message]:
         """The prompt for ``context``: the same bytes first for all requests over the same tools."""
-        request = tuned_request(context, PlanPrinter.of(COMPACT, self._toolbox))
-        return [Message.instructions(tuned_instructions(self._toolbox)), Message("user", request)]
+        offer = context.offer
+        request = tuned_request(context, PlanPrinter.of(COMPACT, offer.listed(self._toolbox)))
+        static = tuned_instructions(self._toolbox)
+        listed = tuned_instructions(offer.listed(self._toolbox))
+        return [Message("system", listed, static_chars=len(static)), Message("user", request)]
 
 
 def tuned_instructions(tools: Iterable[Tool]) -> str:

@@ -17,6 +17,7 @@ from plait.retrieval._centroids import centroids_of
 from plait.retrieval._encoders import load_encoder
 from plait.retrieval._entries import Entries, ToolEntry, check_known
 from plait.retrieval._fusion import fuse
+from plait.retrieval._groups import grouped
 from plait.retrieval._nearest import Nearest, by_graph_or_all, compare_all
 from plait.retrieval._parts import EncodingProgress, IndexParts, encode, updated
 from plait.retrieval._second_stage import SecondStage, TrainingProgress, train_second_stage
@@ -116,10 +117,20 @@ class Tool2Vec:
         """The usages."""
         return self.entries.usages
 
+    @cached_property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Names of tools that occur together or resemble each other; see :func:`grouped`."""
+        return grouped(self.entries, self.centroids)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether :meth:`select` can be used: the index is trained."""
+        return self.parts.second_stage is not None
+
     @property
     def best_ranking(self) -> Ranking:
         """How tools are ranked where nothing else is said."""
-        return "refined" if self.parts.second_stage else "fused"
+        return "refined" if self.is_calibrated else "fused"
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -59,3 +59,32 @@ class Retriever(Protocol):
     def search(self, query: str, k: int) -> Sequence[ScoredTool]:
         """At most ``k`` tools for ``query``, the best first."""
         ...
+
+
+@runtime_checkable
+class CalibratedRetriever(Retriever, Protocol):
+    """A retriever that may know how many tools are enough."""
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def select(self, query: str, recall: float) -> Sequence[ScoredTool]:
+        """As few tools as hold the wanted share of the right ones, the best first; all where it is unsure."""
+        ...
+
+
+@runtime_checkable
+class GroupedRetriever(Retriever, Protocol):
+    """A retriever that knows which tools belong together."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of all tools that it can find."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[Sequence[str]]:
+        """Names of tools that occur together or resemble each other; each tool is in one group."""
+        ...

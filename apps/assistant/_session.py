@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from plait.apps.assistant._history import ActionLog
 from plait.apps.assistant._kept import SettingsFile
@@ -37,6 +37,9 @@ from plait.orchestrator import (
 )
 from plait.planners import PlanExample
 from plait.tools import Tool, Toolbox, to_text
+
+if TYPE_CHECKING:
+    from plait.retrieval import Retriever
 
 
 class Backend(Protocol):
@@ -87,6 +90,7 @@ class Session:
         kept: where changed settings are kept for later sessions; ``None`` forgets them with this one.
         executor: carries out a call.
         now: the user's clock.
+        retriever: finds the tools that a request may need, out of all tools of the settings.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class Session:
         kept: SettingsFile | None = None,
         executor: Executor = call_tool,
         now: Callable[[], datetime] = datetime.now,
+        retriever: Retriever | None = None,
     ) -> None:
         self._backend = backend
         self._settings = settings
@@ -110,6 +115,7 @@ class Session:
         self._kept = kept
         self._executor = executor
         self._now = now
+        self._retriever = retriever
         self._stream = EventStream()
         self._turns: list[Turn] = []
         self._n_forgotten = 0
@@ -287,6 +293,7 @@ class Session:
             executor=self._execute,
             now=self._now,
             instructions=settings.instructions,
+            retriever=self._retriever,
         )
         self._settings, self._model, self._toolbox, self._agent = settings, model, toolbox, agent
         self._undo = self._undo_for(settings)

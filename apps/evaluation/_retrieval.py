@@ -42,13 +42,16 @@ class RetrievalScore:
     """What the ranking is."""
     recall: Mapping[int, float]
     """By k, the share of a request's right tools that are among the first k."""
+    complete: Mapping[int, float]
+    """By k, the share of requests all of whose right tools are among the first k."""
     ndcg_at_5: float
     """Discounted gain of the first five, as a share of the best that could be."""
 
     def as_json(self) -> dict[str, Any]:
         """As fields for JSON."""
         recall = {f"recall@{k}": share for k, share in self.recall.items()}
-        return {"name": self.name, **recall, "ndcg@5": self.ndcg_at_5}
+        complete = {f"complete@{k}": share for k, share in self.complete.items()}
+        return {"name": self.name, **recall, **complete, "ndcg@5": self.ndcg_at_5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class SelectionScore:
     """The recall that was asked for."""
     recall: float
     """The recall that was reached."""
+    complete: float
+    """The share of requests all of whose right tools were selected."""
     n_tools: float
     """How many tools were selected."""
 
@@ -101,6 +106,7 @@ def score(name: str, find: Finder, tests: Sequence[Usage], vectors: Vectors) -> 
     return RetrievalScore(
         name,
         {k: float(np.mean([_recall(test, names[:k]) for test, names in pairs])) for k in KS},
+        {k: float(np.mean([_has_all(test, names[:k]) for test, names in pairs])) for k in KS},
         float(np.mean([_ndcg(test, names[:_NDCG_AT]) for test, names in pairs])),
     )
 
@@ -110,8 +116,12 @@ def _selection(index: Tool2Vec, wanted: float, tests: Sequence[Usage], vectors: 
         (test, [tool.name for tool in index.select_encoded(test.query, vector, wanted)])
         for test, vector in zip(tests, vectors, strict=True)
     ]
-    recall = np.mean([_recall(test, names) for test, names in pairs])
-    return SelectionScore(wanted, float(recall), float(np.mean([len(names) for _, names in pairs])))
+    return SelectionScore(
+        wanted,
+        float(np.mean([_recall(test, names) for test, names in pairs])),
+        float(np.mean([_has_all(test, names) for test, names in pairs])),
+        float(np.mean([len(names) for _, names in pairs])),
+    )
 
 
 def _finder(index: Tool2Vec, by: Ranking) -> Finder:
@@ -120,6 +130,10 @@ def _finder(index: Tool2Vec, by: Ranking) -> Finder:
 
 def _recall(test: Usage, names: Sequence[str]) -> float:
     return len(set(test.tools) & set(names)) / len(test.tools)
+
+
+def _has_all(test: Usage, names: Sequence[str]) -> bool:
+    return set(test.tools) <= set(names)
 
 
 def _ndcg(test: Usage, names: Sequence[str]) -> float:

@@ -1,7 +1,8 @@
-"""Tools, usages and test requests for measuring retrieval, from the Berkeley leaderboard's data.
+"""Tools, usages and test requests for measuring retrieval, from the Berkeley leaderboard's data and NESTFUL.
 
-All functions of the single-turn Python categories are one toolbox. Requests of functions that two or more
-requests call are divided in two: one half are usages, the other half test.
+All functions of the leaderboard's single-turn Python categories are one toolbox, and all tools of NESTFUL
+are one. Requests of functions that two or more requests call are divided in two: one half are usages, the
+other half test.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from random import Random
 
 from plait.apps.evaluation._bfcl import BFCLBenchmark, function_definition
+from plait.apps.evaluation._nestful_data import Part
 from plait.apps.evaluation._types import Item
 from plait.retrieval import Usage
 from plait.retrieval._entries import ToolEntry
@@ -44,18 +46,47 @@ class Pool:
 def bfcl_pool(benchmark: BFCLBenchmark) -> Pool:
     """The functions of all items, and the requests of those that call some."""
     items = benchmark.items()
-    names: dict[tuple[str, str], str] = {}
-    tools: list[ToolEntry] = []
-    n_of_name: dict[str, int] = defaultdict(int)
+    named = _Names()
     for item in items:
         for function in item.data["function"]:
-            key = function["name"], function["description"]
-            if key not in names:
-                n_of_name[key[0]] += 1
-                names[key] = key[0] if n_of_name[key[0]] == 1 else f"{key[0]}#{n_of_name[key[0]]}"
-                text = tool_text(Tool.from_schema(function_definition(function)))
-                tools.append(ToolEntry(names[key], text))
-    return Pool(tuple(tools), tuple(_merged(_request(item, names) for item in items if item.gold)))
+            if (function["name"], function["description"]) not in named.names:
+                tool = Tool.from_schema(function_definition(function))
+                named.add(function["name"], function["description"], tool_text(tool))
+    return Pool(
+        tuple(named.tools), tuple(_merged(_request(item, named.names) for item in items if item.gold))
+    )
+
+
+def nestful_pool(parts: Iterable[Part]) -> Pool:
+    """The tools of these parts of NESTFUL, and the requests with all tools of their plans."""
+    named = _Names()
+    requests: list[Usage] = []
+    for part in parts:
+        for tool in part.tools.values():
+            if (tool.name, tool.description) not in named.names:
+                named.add(tool.name, tool.description, tool_text(tool))
+        for sample in part.samples:
+            called = dict.fromkeys(call.name for call in sample.calls)
+            keys = [(name, part.tools[name].description) for name in called]
+            requests.append(Usage(sample.input.strip(), tuple(named.names[key] for key in keys)))
+    return Pool(tuple(named.tools), tuple(_merged(request for request in requests if request.tools)))
+
+
+class _Names:
+    """Tools by names that are all different: of one name, the later ones have ``#`` and a number."""
+
+    def __init__(self) -> None:
+        self.names: dict[tuple[str, str], str] = {}
+        """By name and description."""
+        self.tools: list[ToolEntry] = []
+        self._n_of_name: dict[str, int] = defaultdict(int)
+
+    def add(self, name: str, description: str, text: str) -> None:
+        """Take a tool in."""
+        self._n_of_name[name] += 1
+        number = self._n_of_name[name]
+        self.names[name, description] = name if number == 1 else f"{name}#{number}"
+        self.tools.append(ToolEntry(self.names[name, description], text))
 
 
 def divided(pool: Pool, seed: int) -> RetrievalSet:

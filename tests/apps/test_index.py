@@ -1,6 +1,7 @@
 """``plait index``: from a file of usages to the tools for a request."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,9 +11,12 @@ import pytest
 from retrieval_samples import TOOLS, UNTRAINED, USAGES
 from typer.testing import CliRunner, Result
 
-from plait.apps import _index
+from plait.apps import _index, _learning
+from plait.apps.assistant import ActionLog
 from plait.apps.cli import app
-from plait.retrieval import RANKINGS, HashingEncoder
+from plait.errors import ModelError
+from plait.models import Reply, ScriptedModel
+from plait.retrieval import RANKINGS, HashingEncoder, load_index
 
 QUERY = "will it rain in Porto"
 
@@ -210,3 +214,131 @@ def test_models_of_sentence_transformers_are_named_with_a_prefix(monkeypatch: py
     done = index("build", "here", "--encoder", "sentence-transformers:BAAI/bge-small-en-v1.5")
     assert done.exit_code == 1
     assert "pip install 'plait[sentence-transformers]'" in done.stderr
+
+
+def write_usage(messages: Any) -> str:
+    """What a scripted model writes: a request in the words of the tool's description."""
+    described = re.findall(r"^- \w+\(.*?: (.*)", messages[-1].content, re.MULTILINE)
+    return f"1. please, {' and '.join(described)} today"
+
+
+@uses_hashed_words
+def test_a_model_writes_usages_for_tools_that_have_none(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setattr(_index, "open_model", lambda *_: ScriptedModel([write_usage] * 9))
+    built = build("--usages", "usages.jsonl", "--generate", "1")
+    assert built["n_usages"] == len(USAGES) + 2  # add and play_song
+    assert "2 usages were written, and refused none" in built["notes"]
+    assert not (folder / "here" / "generating.jsonl").exists()
+    found = document("search", "here", "please, The sum of two numbers", "-k", "1")
+    assert [tool["name"] for tool in found["tools"]] == ["add"]
+
+
+@uses_hashed_words
+def test_an_interrupted_generation_goes_on(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    broken = ScriptedModel([write_usage] * 4 + [Reply(error=ModelError("out of memory"))])
+    monkeypatch.setattr(_index, "open_model", lambda *_: broken)
+    build_options = ("build", "here", "--tools", "shop_tools:TOOLS", "--generate", "1")
+    failed = index(*build_options)
+    assert "out of memory" in failed.output
+    assert failed.exit_code != 0
+    rest = ScriptedModel([write_usage] * 4)
+    monkeypatch.setattr(_index, "open_model", lambda *_: rest)
+    assert index(*build_options).exit_code == 0
+    assert len(rest.requests) == 4
+    assert len(load_index(folder / "here").usages) == 4
+
+
+@uses_hashed_words
+def test_a_fresh_build_forgets_an_interrupted_generation(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    broken = ScriptedModel([write_usage] * 4 + [Reply(error=ModelError("out of memory"))])
+    monkeypatch.setattr(_index, "open_model", lambda *_: broken)
+    index("build", "here", "--tools", "shop_tools:TOOLS", "--generate", "1")
+    assert (folder / "here" / "generating.jsonl").exists()
+    build("--fresh")
+    assert not (folder / "here" / "generating.jsonl").exists()
+
+
+@pytest.fixture
+def history(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three requests: one that went well, one that failed in part, and one of a tool of another index."""
+    path = folder / "history.sqlite3"
+    monkeypatch.setenv("PLAIT_HISTORY", str(path))
+    with ActionLog(path) as log:
+        for request, name, status in (
+            ("is it wet in Faro, and tell Sid", "get_weather", "ok"),
+            ("is it wet in Faro, and tell Sid", "sendMail", "ok"),
+            ("sing and add", "play_song", "ok"),
+            ("sing and add", "add", "failed"),
+            ("a tune for dinner", "play_song", "ok"),
+        ):
+            log.finish(log.begin(request, TOOLS[name], {}), status, "")  # type: ignore[arg-type]
+
+
+LEARNT = "is it wet in Faro, and tell Sid"
+
+
+@uses_hashed_words
+@pytest.mark.usefixtures("history")
+def test_requests_that_went_well_are_learnt_from_the_history(folder: Path) -> None:
+    build()
+    assert document("learn", "here", "--yes")["n_usages"] == 2
+    usages = {usage.query: set(usage.tools) for usage in load_index(folder / "here").usages}
+    assert usages == {LEARNT: {"get_weather", "sendMail"}, "a tune for dinner": {"play_song"}}
+    assert "Nothing in the history is new" in index("learn", "here", "--yes").stderr
+
+
+@uses_hashed_words
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize(
+    ("typed", "learnt"),
+    [("y\n", [LEARNT, "a tune for dinner"]), ("what\n1\n", [LEARNT]), ("n\n", []), ("", [])],
+)
+def test_the_user_chooses_what_is_learnt(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, typed: str, learnt: list[str]
+) -> None:
+    build()
+    monkeypatch.setattr(_learning, "can_ask", lambda: True)
+    done = CliRunner().invoke(app, ["index", "learn", "here"], input=typed)
+    assert done.exit_code == 0, done.output
+    assert "on this machine, and nowhere else" in " ".join(done.stderr.split())
+    assert f"1. {LEARNT} -> get_weather, sendMail" in " ".join(done.stderr.split())
+    assert [usage.query for usage in load_index(folder / "here").usages] == learnt
+
+
+@uses_hashed_words
+@pytest.mark.usefixtures("history")
+def test_where_nobody_can_be_asked_nothing_is_learnt(folder: Path) -> None:
+    build()
+    done = index("learn", "here")
+    assert "Nothing was learnt" in done.stderr
+    assert load_index(folder / "here").usages == ()
+
+
+@uses_hashed_words
+def test_without_a_history_nothing_can_be_learnt() -> None:
+    build()
+    assert "PLAIT_HISTORY is off" in index("learn", "here").output
+
+
+@uses_hashed_words
+def test_a_reranker_puts_what_is_found_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    build("--usages", "usages.jsonl")
+
+    class LastFirst:
+        def __init__(self, name: str) -> None:
+            assert name == "small"
+
+        def score(self, query: str, texts: list[str], /) -> list[float]:
+            return [float(place) for place, _ in enumerate(texts)]
+
+    monkeypatch.setattr("plait.retrieval.CrossEncoderReranker", LastFirst)
+    plain = document("search", "here", QUERY, "-k", "4")
+    found = document("search", "here", QUERY, "-k", "4", "--reranker", "small")
+    assert found["by"] == "small"
+    assert [t["name"] for t in found["tools"]] == [t["name"] for t in plain["tools"]][::-1]
+    refused = index("search", "here", QUERY, "--reranker", "small", "--by", "bm25")
+    assert "leave --by and --recall out" in " ".join(refused.output.split())

@@ -16,6 +16,7 @@ from plait.errors import (
     PlanError,
     ToolArgumentError,
     ToolCallError,
+    ToolIndexError,
     UnknownToolError,
 )
 from plait.models import Message, Reply, ToolCall
@@ -30,11 +31,22 @@ from plait.orchestrator import (
     TaskStarted,
 )
 from plait.planners import Answer, PlanContext, Task
+from plait.retrieval import HashingEncoder, ScoredTool, Tool2Vec, Usage
 
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 11, 21, 10, 0)
 PEOPLE = {"Sid": "sid@example.com", "Ana": "ana@example.com"}
+
+
+class Found:
+    """Finds always the same tools."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    def search(self, query: str, k: int) -> list[ScoredTool]:
+        return [ScoredTool(name, 1.0) for name in self._names][:k]
 
 
 class Desk:
@@ -497,3 +509,38 @@ async def test_a_time_out_of_the_users_own_code_is_not_taken_for_the_deadline(de
     agent = desk.agent('1. find_email(name="Sid")\n2. join()', deadline_s=60)
     with pytest.raises(TimeoutError, match="mine"):
         await agent.run("Sid's email?", on_event=on_event)
+
+
+async def test_with_a_retriever_a_plan_may_call_what_was_found_and_another_one_everything(desk: Desk) -> None:
+    index = Tool2Vec.fit(desk.tools, [Usage("email of", ("find_email",))], HashingEncoder())
+    model = ScriptedModel(
+        ['1. find_email(name="Bob")\n2. join()', '2. find_email(name="Sid")\n3. join()'], grammar_kind="lark"
+    )
+    agent = Agent(model, desk.tools, retriever=Found("find_email"), now=lambda: NOW)
+    run = await agent.run("What is Bob's email?")
+    assert run.answer == "sid@example.com"
+    first, second = (request.grammar for request in model.requests)
+    assert first is not None
+    assert second is not None
+    assert '"send(' not in (first.lark or "")
+    assert '"send(' in (second.lark or "")
+    assert [m.content for m in model.requests[0].messages[:-1]] == [
+        m.content for m in model.requests[1].messages[:-1]
+    ]
+    assert (await Agent(ScriptedModel(["1. join()"]), desk.tools, retriever=index).plan("Hello")).ok
+
+
+async def test_a_retriever_that_cannot_be_used_fails_the_run_not_the_program(desk: Desk) -> None:
+    class Broken:
+        def search(self, query: str, k: int) -> list[ScoredTool]:
+            raise ToolIndexError("the index is damaged")
+
+    agent = Agent(ScriptedModel([]), desk.tools, retriever=Broken())
+    run = await agent.run("Hello")
+    assert isinstance(run.error, ToolIndexError)
+
+
+async def test_the_document_says_how_many_tokens_were_computed(desk: Desk) -> None:
+    run = Run("x")
+    run.usage.prompt_tokens, run.usage.cached_tokens = 70, 40
+    assert run.to_json()["tokens"]["prefill"] == 30

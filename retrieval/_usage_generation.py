@@ -1,0 +1,215 @@
+"""Usages written by a language model, for tools that have too few, after ToolBank (arXiv 2409.02141).
+
+Half of a tool's usages are for it alone, the other half for it and a tool that it occurs with. What the
+model writes is polished by a second call, then checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from plait.errors import ConfigurationError
+from plait.models import ChatModel, Message
+from plait.retrieval._tool2vec import Tool2Vec
+from plait.retrieval._types import Usage
+from plait.retrieval._usage_checks import UsageChecker
+from plait.retrieval._usage_prompts import (
+    polishing_messages,
+    read_requests,
+    requests_grammar,
+    writing_messages,
+)
+from plait.tools import Toolbox
+
+_TEMPERATURE = 0.8
+_TOKENS_A_REQUEST = 80
+
+GenerationProgress = Callable[[int, int], None]
+"""Called with the number of tools that are done, and of those that there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedUsages:
+    """What a model wrote."""
+
+    usages: tuple[Usage, ...]
+    """Those that were kept."""
+    n_refused: Mapping[str, int]
+    """How many were not, by the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was written for one tool: a line of the journal."""
+
+    tool: str
+    key: str
+    usages: tuple[Usage, ...]
+    refused: tuple[str, ...]
+
+
+async def generate_usages(
+    index: Tool2Vec,
+    toolbox: Toolbox,
+    model: ChatModel,
+    n: int,
+    *,
+    seed: int = 0,
+    journal: Path | None = None,
+    progress: GenerationProgress | None = None,
+) -> GeneratedUsages:
+    """Usages for the tools of ``index`` that have fewer than ``n``.
+
+    Args:
+        index: the tools, and the usages that they have.
+        toolbox: the same tools with their signatures and descriptions.
+        model: writes; its grammar is used where it enforces one.
+        n: how many usages each tool should have. There may be fewer in the end, since some are refused.
+        seed: of what the model samples, and of which tools are put together.
+        journal: a file to which every tool that is done is written at once, and which is read first: who was
+            interrupted goes on. It is for the caller to delete. A tool that has changed is done again.
+        progress: called for each tool.
+
+    Raises:
+        ConfigurationError: ``n`` is not positive, or the journal cannot be used.
+        ModelError: the model or the encoder failed.
+    """
+    if n < 1:
+        raise ConfigurationError(f"{n} usages are wanted for each tool; ask for one or more")
+    checker = UsageChecker(index)
+    n_known = Counter(name for usage in index.usages for name in usage.tools)
+    names = [name for name in index.names if name in toolbox.names and n_known[name] < n]
+    done = {written.key: written for written in _read_journal(journal)}
+    found: list[_Written] = []
+    for place, name in enumerate(names):
+        if progress is not None:
+            progress(place, len(names))
+        key = _key(index, toolbox, name, n, seed)
+        if key in done:
+            checker.remember(done[key].usages)
+            found.append(done[key])
+            continue
+        writer = _Writer(model, toolbox, checker, Random(f"{seed} {name}"))  # noqa: S311
+        partners = [other for other in _group_of(index, name) if other in toolbox.names and other != name]
+        found.append(await writer.write(name, key, n - n_known[name], partners))
+        _append(journal, found[-1])
+    if progress is not None:
+        progress(len(names), len(names))
+    refused = Counter(reason for written in found for reason in written.refused)
+    return GeneratedUsages(tuple(usage for written in found for usage in written.usages), dict(refused))
+
+
+class _Writer:
+    """Writes the usages of one tool."""
+
+    def __init__(self, model: ChatModel, toolbox: Toolbox, checker: UsageChecker, rng: Random) -> None:
+        self._model = model
+        self._toolbox = toolbox
+        self._checker = checker
+        self._rng = rng
+
+    async def write(self, name: str, key: str, n: int, partners: Sequence[str]) -> _Written:
+        usages: list[Usage] = []
+        refused: list[str] = []
+        n_together = n // 2 if partners else 0
+        for tools, n_wanted in (
+            ((name,), n - n_together),
+            ((name, self._rng.choice(partners)) if n_together else (name,), n_together),
+        ):
+            for versions in await self._requests(tools, n_wanted) if n_wanted else ():
+                reason = self._keep_first(versions, tools, usages)
+                if reason is not None:
+                    refused.append(reason)
+        return _Written(name, key, tuple(usages), tuple(refused))
+
+    def _keep_first(self, versions: Sequence[str], tools: tuple[str, ...], usages: list[Usage]) -> str | None:
+        """Keep the first version of a request that passes; otherwise say why the last one does not."""
+        reason: str | None = None
+        for query in versions:
+            reason = self._checker.keep(Usage(query, tools))
+            if reason is None:
+                usages.append(Usage(query, tools))
+                return None
+        return reason
+
+    async def _requests(self, names: Sequence[str], n: int) -> list[tuple[str, ...]]:
+        """Requests that need these tools: each as it was polished, if it was, and as it was written."""
+        tools = [self._toolbox[name] for name in names]
+        written = read_requests(await self._answer(writing_messages(tools, n), n))[:n]
+        if not written:
+            return []
+        polished = read_requests(await self._answer(polishing_messages(tools, written), len(written)))
+        if len(polished) != len(written):  # nobody knows which is which
+            return [(request,) for request in written]
+        return [tuple(dict.fromkeys(both)) for both in zip(polished, written, strict=True)]
+
+    async def _answer(self, messages: Sequence[Message], n: int) -> str:
+        generation = self._model.stream(
+            messages,
+            grammar=requests_grammar(n) if self._model.grammar_kind is not None else None,
+            max_tokens=_TOKENS_A_REQUEST * n,
+            seed=self._rng.randrange(2**31),
+            temperature=_TEMPERATURE,
+        )
+        async with aclosing(generation):
+            return await generation.text()
+
+
+def _group_of(index: Tool2Vec, name: str) -> Sequence[str]:
+    return next((group for group in index.groups if name in group), ())
+
+
+def _key(index: Tool2Vec, toolbox: Toolbox, name: str, n: int, seed: int) -> str:
+    """What a tool's usages depend on."""
+    text = index.entries.tools[index.entries.numbers[name]].text
+    parts = (name, text, toolbox[name].signature, str(n), str(seed))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _read_journal(path: Path | None) -> Iterator[_Written]:
+    """What was written before; a line that a kill has cut is passed over."""
+    if path is None or not path.exists():
+        return
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise _unusable(path, error) from error
+    for line in lines:
+        try:
+            found: Any = json.loads(line)
+            usages = tuple(Usage(usage["query"], tuple(usage["tools"])) for usage in found["usages"])
+            yield _Written(found["tool"], found["key"], usages, tuple(found["refused"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+
+
+def _append(path: Path | None, written: _Written) -> None:
+    if path is None:
+        return
+    line = json.dumps(
+        {
+            "tool": written.tool,
+            "key": written.key,
+            "usages": [{"query": usage.query, "tools": usage.tools} for usage in written.usages],
+            "refused": written.refused,
+        }
+    )
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{line}")  # first the line's end, which one that was cut lacks
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"the journal {path} cannot be used: {error.strerror or error}; mend that, or move it away"
+    )
