@@ -19,6 +19,7 @@ from plait.orchestrator._events import (
 from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
 from plait.orchestrator._policy import POLICIES, Approval, ApprovalRequest, Approver, PendingCall, Policy
 from plait.orchestrator._run import Run, Timings
+from plait.orchestrator._subagent import SubAgent, fenced
 from plait.orchestrator._summarizer import Summarizer
 from plait.orchestrator.agent import PLANNERS, Agent, default_planner
 
@@ -44,6 +45,7 @@ __all__ = [
     "Run",
     "RunFinished",
     "RunStarted",
+    "SubAgent",
     "Summarizer",
     "TaskFetcher",
     "TaskFinished",
@@ -52,4 +54,5 @@ __all__ = [
     "Timings",
     "call_tool",
     "default_planner",
+    "fenced",
 ]
