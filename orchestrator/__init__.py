@@ -14,6 +14,7 @@ from plait.orchestrator._events import (
     RunStarted,
     TaskFinished,
     TaskPlanned,
+    TaskPreparing,
     TaskStarted,
 )
 from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
@@ -50,6 +51,7 @@ __all__ = [
     "TaskFetcher",
     "TaskFinished",
     "TaskPlanned",
+    "TaskPreparing",
     "TaskStarted",
     "Timings",
     "call_tool",

@@ -20,7 +20,7 @@ GAP = "[...]"
 """Stands where sentences were left out."""
 
 _CENTRALITY, _POSITION, _RELEVANCE = 0.6, 0.25, 0.6
-_REDUNDANCY = 0.7  # of a sentence that says what another one says already
+_REDUNDANCY = 0.5  # of a sentence that says what another one says already
 
 _Vector = Mapping[str, float]
 

@@ -21,7 +21,7 @@ from plait.tools.assistant._dates import read_moment
 from plait.tools.assistant._dav import DavServer
 from plait.tools.assistant._files import Files, Opener, system_opener
 from plait.tools.assistant._home import Home
-from plait.tools.assistant._home_tools import Summarize
+from plait.tools.assistant._home_tools import NoteWriter, Summarize
 from plait.tools.assistant._imap import ImapStore
 from plait.tools.assistant._internet_mail import InternetMail, MailStore, MailTransport
 from plait.tools.assistant._letters import Letter
@@ -31,7 +31,7 @@ from plait.tools.assistant._macos_notes import MacNotes
 from plait.tools.assistant._mail import Mail, MailBox, Writer
 from plait.tools.assistant._maildir import MaildirStore
 from plait.tools.assistant._maps import MapProvider, Maps
-from plait.tools.assistant._notes import Note, Notes, NoteStore
+from plait.tools.assistant._notes import Note, Notes, NoteStore, NoteText
 from plait.tools.assistant._osascript import Osascript, Script, ScriptRunner, system_osascript
 from plait.tools.assistant._pdf import pdf_text
 from plait.tools.assistant._received import Part, Received
@@ -82,6 +82,8 @@ __all__ = [
     "NewReminder",
     "Note",
     "NoteStore",
+    "NoteText",
+    "NoteWriter",
     "Notes",
     "Opener",
     "Osascript",
