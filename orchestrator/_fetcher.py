@@ -357,7 +357,7 @@ class TaskFetcher:
         assert node.prepared is not None
         assert node.tool is not None
         if node.prepared.untrusted and self._policy(node.tool, True):
-            node.untrusted = node.gated = True
+            node.gated = True
             self._held.append(node)
             return False
         return True
@@ -377,9 +377,19 @@ class TaskFetcher:
         except ToolError as error:
             self._end(node, "failed", error=error)
             return False
+        if node.prepared.untrusted and not node.untrusted:
+            self._taint(node)
         if node.planned is not None and node.prepared.arguments:
             node.arguments = {**node.arguments, **node.prepared.arguments}
         return True
+
+    def _taint(self, node: _Node) -> None:
+        """Outsiders may have written what is in a call, and so in those that wait for its result."""
+        node.untrusted = True
+        for dependent in node.dependents:
+            if not dependent.untrusted:
+                self._taint(dependent)
+                dependent.gated |= dependent.tool is not None and self._policy(dependent.tool, True)
 
     def _is_known(self, value: Any) -> bool:
         """Whether all results that a planned argument uses can be read."""
@@ -525,7 +535,7 @@ class TaskFetcher:
             node.task,
             node.tool,
             {**planned, **prepared.arguments},
-            node.untrusted or bool(prepared.untrusted),
+            node.untrusted,
             frozenset(marked) | prepared.untrusted,
             prepared.facts,
             {name: planned.get(name) for name in prepared.arguments},

@@ -177,6 +177,40 @@ async def test_a_text_by_what_outsiders_wrote_is_shown_where_the_policy_wants_th
     assert len(post.drafts) == 1
 
 
+async def test_what_waits_for_such_a_call_is_asked_about_too() -> None:
+    """Its tool is not open-world, so that only its text tells that outsiders had a hand in it."""
+    sent: list[str] = []
+
+    async def keep(text: str) -> str:
+        """Keep a text."""
+        return text
+
+    async def send(text: str) -> str:
+        """Send a text."""
+        sent.append(text)
+        return "sent"
+
+    async def prepare(draft: Draft) -> Prepared:
+        return Prepared({"text": "by others"}, untrusted=frozenset({"text"}))
+
+    async def planned() -> Any:
+        yield Task(1, "keep", {"text": "write it"})
+        yield Task(2, "send", {"text": Ref(1)})
+
+    async def approve(request: ApprovalRequest) -> bool:
+        assert [(call.task.id, call.arguments) for call in request.calls] == [(2, {"text": "by others"})]
+        return False
+
+    tools = [
+        Tool.from_function(keep, read_only=False, open_world=False, prepare=prepare),
+        Tool.from_function(send, read_only=False, open_world=True),
+    ]
+    fetcher = TaskFetcher(Toolbox(tools), clock=lambda: 0.0, policy=POLICIES["untrusted"], approve=approve)
+    await fetcher.run(planned())
+    assert [outcome.status for outcome in fetcher.outcomes] == ["ok", "declined"]
+    assert sent == []
+
+
 @pytest.mark.parametrize("policy", ["writes", "none"])
 @pytest.mark.parametrize("error", [ToolCallError("There is no email"), ValueError("broken")])
 async def test_a_call_that_cannot_be_prepared_fails_and_nobody_is_asked(

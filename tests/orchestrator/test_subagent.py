@@ -1,9 +1,12 @@
 import asyncio
+from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
 from plait import ScriptedModel
 from plait.errors import ModelError
+from plait.models import LlamaModel
 from plait.orchestrator import SubAgent, fenced
 
 pytestmark = pytest.mark.anyio
@@ -59,3 +62,17 @@ def test_what_is_fenced_cannot_leave_its_fence() -> None:
     assert inside.endswith(" <b>\n</document>")
     assert inside.lower().count("</document") == 1
     assert inside.lower().count("<document") == 1
+
+
+async def test_a_real_model_reads_its_instructions_once(smollm2: Path) -> None:
+    async with aclosing(LlamaModel(smollm2, context_length=1024)) as model:
+        agent = SubAgent(model, "You repeat what you are told, word for word. " * 8, max_tokens=4)
+        for task in ("apples", "pears"):
+            await agent.write(task)
+        generation = model.stream(agent._messages("plums"), max_tokens=1)
+        await generation.text()
+        assert generation.usage.cached_tokens > 0.8 * generation.usage.prompt_tokens
+        long = "The rent is 900 euros. " + "Nothing else is said here at all. " * 300
+        task = await agent.shortened(long, lambda part: part, max_prompt_tokens=256, about="rent")
+        assert "900 euros" in task
+        assert 200 < model.count_tokens(agent._messages(task)) <= 256
