@@ -219,7 +219,9 @@ async def test_what_outsiders_wrote_is_marked_in_the_question(serve: Any) -> Non
 async def test_the_question_about_a_reply_tells_to_whom_it_goes(serve: Any) -> None:
     async with serve('1. reply_to_email(context="Yes")\n2. join()') as served:
         await served.ask("Say yes")
-        call = (await until(served, "approval"))[-1]["calls"][0]
+        events = await until(served, "approval")
+        assert "preparing" in [event.get("type") for event in events]
+        call = events[-1]["calls"][0]
         assert not (served.home / "mail" / "Drafts").exists()
     facts = {fact["name"]: fact["value"] for fact in call["facts"]}
     assert facts["to"].startswith("Maya Lindqvist <")
