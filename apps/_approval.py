@@ -54,8 +54,11 @@ def show_request(output: Output, request: ApprovalRequest) -> None:
         output.console.print(
             Text.assemble((printable(f"  {number}. {tool.name}"), "bold"), f"  {printable(tool.description)}")
         )
+        for name, fact in call.facts.items():
+            output.note(f"{name}: {fact}", indent=7)
         for name, value in call.arguments.items():
-            output.note(f"{name} = {_shown(value)}", indent=7)
+            written = f"  (written for you from {_shown(call.written[name])})" if name in call.written else ""
+            output.note(f"{name} = {_shown(value)}{written}", indent=7)
         if call.untrusted:
             output.note("contains text that others wrote", style="yellow", indent=7)
 

@@ -64,12 +64,13 @@ def show(number: Number, as_json: AsJSON = False, debug: Debug = False) -> None:
 
 @app.command()
 def undo(number: Number, as_json: AsJSON = False, debug: Debug = False) -> None:
-    """Undo an action: delete the note, event or reminder that it made, or take back what it wrote."""
+    """Undo an action: delete the note, event, reminder or meeting it made, or take back what it wrote."""
 
     def work(log: ActionLog, output: Output) -> None:
-        from plait.apps.assistant import HomeUndoer, UndoRegistry
+        from plait.apps.assistant import UndoRegistry
+        from plait.apps.assistant._backend import assistant_undoers
 
-        done = log.undo(number, UndoRegistry(undoers=[HomeUndoer()]))
+        done = log.undo(number, UndoRegistry(undoers=assistant_undoers()))
         if as_json:
             output.document({"id": number, "text": done})
         else:

@@ -145,7 +145,8 @@ def default_home(kept: Path | None = None) -> Path:
 def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Toolbox:
     """The assistant's tools over ``home``, or those that ``tools``, a ``module:attribute``, names.
 
-    ``model`` writes summaries; without one they can be listed, and fail when they are called.
+    ``model`` writes summaries, emails and notes; without one the tools can be listed, and those that need it
+    fail when they are called.
 
     Raises:
         ConfigurationError: the home or the attribute cannot be used.
@@ -158,9 +159,21 @@ def open_toolbox(home: Path, tools: str | None, model: ChatModel | None) -> Tool
     from plait.orchestrator import Summarizer
     from plait.tools.assistant import assistant_tools, system_opener, system_osascript
 
-    summarize = Summarizer(plain_model(model)) if model is not None else None
+    opener, native = system_opener(), system_osascript()
+    if model is None:
+        return Toolbox(assistant_tools(home, opener=opener, native=native))
+    from plait.apps.assistant._writers import EmailWriter, NoteWriter
+
+    writer = plain_model(model)
     return Toolbox(
-        assistant_tools(home, summarize=summarize, opener=system_opener(), native=system_osascript())
+        assistant_tools(
+            home,
+            summarize=Summarizer(writer),
+            write=EmailWriter(writer),
+            write_note=NoteWriter(writer),
+            opener=opener,
+            native=native,
+        )
     )
 
 

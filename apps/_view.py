@@ -28,6 +28,7 @@ from plait.orchestrator import (
     RunFinished,
     TaskFinished,
     TaskPlanned,
+    TaskPreparing,
     TaskStarted,
 )
 from plait.planners import Task, TaskOutcome
@@ -37,6 +38,7 @@ _REFRESH_PER_SECOND = 10
 _MAX_LINES = 4
 _LINES_PER_ROW = 2
 _MAX_RESULT_CHARS = 160
+_PREPARING = "preparing"
 _MARKS = {
     "ok": ("✓", "+", "green"),
     "failed": ("✗", "x", "red"),
@@ -112,7 +114,11 @@ class RunView:
                 self._rows[event.task.id] = _Row(event.task)
                 self._writing = ""
                 self._line(str(event.task))
+            case TaskPreparing():
+                self._say(f"{_PREPARING} {event.task.id}")
             case TaskStarted():
+                if self._status.startswith(_PREPARING):
+                    self._say("")
                 row = self._row(event.task)
                 row.task, row.started = event.task, time.monotonic()  # its arguments may have been edited
             case TaskFinished():

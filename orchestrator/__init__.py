@@ -14,11 +14,13 @@ from plait.orchestrator._events import (
     RunStarted,
     TaskFinished,
     TaskPlanned,
+    TaskPreparing,
     TaskStarted,
 )
 from plait.orchestrator._fetcher import Executor, TaskFetcher, call_tool
 from plait.orchestrator._policy import POLICIES, Approval, ApprovalRequest, Approver, PendingCall, Policy
 from plait.orchestrator._run import Run, Timings
+from plait.orchestrator._subagent import SubAgent, fenced
 from plait.orchestrator._summarizer import Summarizer
 from plait.orchestrator.agent import PLANNERS, Agent, default_planner
 
@@ -44,12 +46,15 @@ __all__ = [
     "Run",
     "RunFinished",
     "RunStarted",
+    "SubAgent",
     "Summarizer",
     "TaskFetcher",
     "TaskFinished",
     "TaskPlanned",
+    "TaskPreparing",
     "TaskStarted",
     "Timings",
     "call_tool",
     "default_planner",
+    "fenced",
 ]

@@ -60,6 +60,14 @@ class PlanFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskPreparing:
+    """What is open about a call is worked out, such as the text of an email; no tool is called yet."""
+
+    at_s: float
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
 class TaskStarted:
     """A tool is called; ``arguments`` have results in the place of references."""
 
@@ -131,6 +139,7 @@ Event: TypeAlias = (
     | PlanTextWritten
     | TaskPlanned
     | PlanFinished
+    | TaskPreparing
     | TaskStarted
     | TaskFinished
     | ApprovalRequested

@@ -34,11 +34,12 @@ from plait.orchestrator._events import (
     Event,
     TaskFinished,
     TaskPlanned,
+    TaskPreparing,
     TaskStarted,
 )
 from plait.orchestrator._policy import Approval, ApprovalRequest, Approver, PendingCall, Policy, ask_for_none
-from plait.planners import Plan, Ref, Status, Task, TaskOutcome, references, substitute
-from plait.tools import Tool, Toolbox, to_text
+from plait.planners import Plan, Ref, Status, Task, TaskOutcome, Template, references, substitute
+from plait.tools import Draft, Prepared, Tool, Toolbox, to_text
 
 Executor: TypeAlias = Callable[[Tool, Mapping[str, Any]], Awaitable[Any]]
 """Carries out one call; raises ToolError where it fails."""
@@ -63,6 +64,10 @@ class _Node:
     gated: bool = False
     """It must not be called before it is approved."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    planned: Mapping[str, Any] | None = None
+    """The arguments before the tool's preparation or the user changed them, once they are known."""
+    prepared: Prepared | None = None
+    """What the tool has worked out about the call; what the user was shown, if he was asked."""
     started_s: float | None = None
     done: bool = False
 
@@ -88,6 +93,7 @@ class TaskFetcher:
             be wanted again, and is made again.
         untrusted_plan: the planner has read what outsiders wrote, so that whatever it writes into an
             argument counts as untrusted.
+        request: what the user asked for, for tools that prepare their calls.
 
     Raises:
         ConfigurationError: a limit that lets nothing run.
@@ -106,6 +112,7 @@ class TaskFetcher:
         earlier: Iterable[TaskOutcome] = (),
         past: Iterable[TaskOutcome] = (),
         untrusted_plan: bool = False,
+        request: str = "",
     ) -> None:
         if max_concurrency is not None and max_concurrency < 1:
             raise ConfigurationError(f"max_concurrency is {max_concurrency}; give 1 or more, or None")
@@ -117,6 +124,7 @@ class TaskFetcher:
         self._policy = policy
         self._approve = approve
         self._untrusted_plan = untrusted_plan
+        self._request = request
         own = {outcome.task.id: outcome for outcome in earlier}
         self._finished_calls = _finished_calls(own.values())
         self._outcomes = {outcome.task.id: outcome for outcome in past} | own
@@ -280,7 +288,10 @@ class TaskFetcher:
             error.task = node.task.id
             self._end(node, "failed", error=error)
             return
+        node.planned = node.planned or node.arguments
         before = self._finished_before(node)
+        if node.prepared is not None and node.prepared.arguments:
+            node.arguments = {**node.arguments, **node.prepared.arguments}
         if before is not None:
             node.untrusted |= before.untrusted
             self._end(node, before.status, result=before.result, error=before.error, reused=True)
@@ -317,17 +328,77 @@ class TaskFetcher:
         """Make one call and record what came of it; whether it ever waited."""
         tool = node.tool
         assert tool is not None
+        if tool.prepare is not None:
+            if node.prepared is None and not await self._prepare_ungated(node):
+                self._release(tool)
+                return True
+            assert node.prepared is not None
+            tool = tool.prepared(node.prepared)
         node.started_s = self._clock()
         self._emit(TaskStarted(node.started_s, node.task, node.arguments))
         call = InContext(self._executor(tool, node.arguments), self._context.copy())
         result, failure = await self._outcome_of(call, tool)
+        self._release(tool)
+        self._end(node, "failed" if failure else "ok", result=result, error=failure)
+        return call.waited
+
+    def _release(self, tool: Tool) -> None:
+        """Count a call as ended, and let the next one of its tool have its place."""
         self._n_running -= 1
         self._running_of[tool.name] -= 1
-        self._end(node, "failed" if failure else "ok", result=result, error=failure)
         waiting = self._tool_queues.get(tool.name)
         if waiting:
             self._queue.appendleft(waiting.popleft())
-        return call.waited
+
+    async def _prepare_ungated(self, node: _Node) -> bool:
+        """Prepare a call that needs no approval; whether it still needs none and can be made."""
+        if not await self._prepare_call(node):
+            return False
+        assert node.prepared is not None
+        assert node.tool is not None
+        if node.prepared.untrusted and self._policy(node.tool, True):
+            node.gated = True
+            self._held.append(node)
+            return False
+        return True
+
+    async def _prepare_call(self, node: _Node) -> bool:
+        """Let the tool work out what is open about a call; where it fails, so does the task."""
+        tool = node.tool
+        assert tool is not None
+        self._emit(TaskPreparing(self._clock(), node.task))
+        known = {name: value for name, value in node.task.arguments.items() if self._is_known(value)}
+        arguments = substitute(known, self._result_of, to_text)
+        material = {name: self._material(value) for name, value in known.items()}
+        draft = Draft(arguments, {k: texts for k, texts in material.items() if texts}, self._request)
+        call = InContext(tool.aprepare(draft), self._context.copy())
+        try:
+            node.prepared = await call
+        except ToolError as error:
+            self._end(node, "failed", error=error)
+            return False
+        if node.prepared.untrusted and not node.untrusted:
+            self._taint(node)
+        if node.planned is not None and node.prepared.arguments:
+            node.arguments = {**node.arguments, **node.prepared.arguments}
+        return True
+
+    def _taint(self, node: _Node) -> None:
+        """Outsiders may have written what is in a call, and so in those that wait for its result."""
+        node.untrusted = True
+        for dependent in node.dependents:
+            if not dependent.untrusted:
+                self._taint(dependent)
+                dependent.gated |= dependent.tool is not None and self._policy(dependent.tool, True)
+
+    def _is_known(self, value: Any) -> bool:
+        """Whether all results that a planned argument uses can be read."""
+        return not any(isinstance(self._result_or_ref(ref), Ref) for ref in references(value))
+
+    def _material(self, value: Any) -> tuple[str, ...]:
+        """The results in a planned text."""
+        parts = value.parts if isinstance(value, Template) else (value,)
+        return tuple(to_text(self._result_of(part)) for part in parts if isinstance(part, Ref))
 
     async def _outcome_of(self, call: InContext, tool: Tool) -> tuple[Any, ToolError | None]:
         try:
@@ -359,6 +430,7 @@ class TaskFetcher:
             result=result,
             error=error,
             arguments=node.arguments,
+            planned_arguments=node.planned if node.planned is not node.arguments else None,
             planned_s=node.planned_s,
             started_s=node.started_s,
             finished_s=now,
@@ -387,7 +459,10 @@ class TaskFetcher:
         """Ask once about all calls that wait for an approval now or will when others have been made."""
         try:
             held, self._held = self._held, []
-            pending = {k: self._nodes[k] for k in sorted(self._nodes) if self._is_pending(self._nodes[k])}
+            pending = await self._pending()
+            if not pending:
+                self._advance()
+                return
             calls = tuple(self._pending_call(node) for node in pending.values())
             request = ApprovalRequest(Plan(tuple(node.task for node in self._nodes.values())), calls)
             self._emit(ApprovalRequested(self._clock(), request))
@@ -408,10 +483,23 @@ class TaskFetcher:
             self._stop(error)
             raise
 
+    async def _pending(self) -> dict[int, _Node]:
+        """The calls to ask about, by number, each prepared so that it is shown as it will be made."""
+        for k in sorted(self._nodes):
+            node = self._nodes[k]
+            can_prepare = node.tool is not None and node.tool.prepare is not None
+            if can_prepare and self._is_pending(node) and node.prepared is None:
+                await self._prepare_call(node)
+                self._settle()  # what needs its result is skipped where it failed
+        return {k: self._nodes[k] for k in sorted(self._nodes) if self._is_pending(self._nodes[k])}
+
     def _edit(self, node: _Node, edits: Mapping[str, Any]) -> None:
         """Put in the user's arguments, and wait no more for results that only the planned ones used."""
         if not edits:
             return
+        if node.prepared is not None:
+            kept = {name: value for name, value in node.prepared.arguments.items() if name not in edits}
+            node.prepared = replace(node.prepared, arguments=kept)
         node.task = replace(node.task, arguments={**node.task.arguments, **edits})
         needs = node.task.dependencies
         for k in node.needs - needs:
@@ -440,9 +528,18 @@ class TaskFetcher:
 
     def _pending_call(self, node: _Node) -> PendingCall:
         assert node.tool is not None
-        arguments = node.arguments or substitute(node.task.arguments, self._result_or_ref, _text_or_ref)
-        marked = (name for name, value in node.task.arguments.items() if self._is_untrusted(value))
-        return PendingCall(node.task, node.tool, arguments, node.untrusted, frozenset(marked))
+        prepared = node.prepared or Prepared()
+        planned = node.planned or substitute(node.task.arguments, self._result_or_ref, _text_or_ref)
+        marked = {name for name, value in node.task.arguments.items() if self._is_untrusted(value)}
+        return PendingCall(
+            node.task,
+            node.tool,
+            {**planned, **prepared.arguments},
+            node.untrusted,
+            frozenset(marked) | prepared.untrusted,
+            prepared.facts,
+            {name: planned.get(name) for name in prepared.arguments},
+        )
 
     def _is_untrusted(self, value: Any) -> bool:
         """Whether outsiders may have written something in a planned argument."""
@@ -529,8 +626,9 @@ def _reach(value: Any, step: str | int, ref: Ref) -> Any:
 
 def _finished_calls(outcomes: Iterable[TaskOutcome]) -> dict[str, TaskOutcome]:
     """The calls that were made and ended by themselves, by their keys."""
-    made = (o for o in outcomes if o.started_s is not None and o.status in ("ok", "failed"))
-    keyed = ((_call_key(o.task.tool, o.arguments), o) for o in made)
+    made = [o for o in outcomes if o.started_s is not None and o.status in ("ok", "failed")]
+    planned = ((_call_key(o.task.tool, o.planned_arguments or o.arguments), o) for o in made)
+    keyed = (*planned, *((_call_key(o.task.tool, o.arguments), o) for o in made))
     return {key: outcome for key, outcome in keyed if key is not None}
 
 

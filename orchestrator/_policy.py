@@ -26,6 +26,10 @@ class PendingCall:
     """Whether outsiders may have written something that stands in the arguments."""
     untrusted_arguments: frozenset[str] = frozenset()
     """The arguments in which it stands."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the arguments do not tell, such as to whom a reply goes; see :class:`~plait.tools.Prepared`."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """By argument that was written for the call, what the plan says there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,6 +286,7 @@ class Agent:
             past=history.outcomes,
             # A planner that has read what outsiders wrote may have been talked into its plan.
             untrusted_plan=any(outcome.untrusted for outcome in run.tasks),
+            request=run.query,
         )
         emit(PlanStarted(clock(), round_))
         planning = _Planning(run, self._context(run, history, round_, feedback), clock, emit)

@@ -32,6 +32,8 @@ class TaskOutcome:
     """Why it did not succeed."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """The arguments with results in the place of references; empty if they could not be had."""
+    planned_arguments: Mapping[str, Any] | None = None
+    """The same as they were planned, where the tool's preparation or the user has changed them."""
     planned_s: float = 0.0
     started_s: float | None = None
     finished_s: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import date, time
 from typing import Any
@@ -69,14 +69,20 @@ class ModelJoiner:
         yield Answer("\n".join([answer, *undone]))
 
 
+def _call(outcome: TaskOutcome) -> tuple[str, Mapping[str, Any]]:
+    """What was planned to be called; the same for a call that is wanted again."""
+    planned = outcome.planned_arguments
+    return outcome.task.tool, outcome.arguments if planned is None else planned
+
+
 def direct_answer(context: PlanContext, toolbox: Toolbox) -> str | None:
     """The answer, where no model is needed to give it: what actions report, one value, or what failed."""
     used = {k for o in context.outcomes for k in o.task.dependencies}
-    repeated = [(o.task.tool, o.arguments) for o in context.outcomes if o.reused]
+    repeated = [_call(o) for o in context.outcomes if o.reused]
     reports: list[str] = []
     n_values = 0
     for outcome in context.outcomes:
-        is_repeated = not outcome.reused and (outcome.task.tool, outcome.arguments) in repeated
+        is_repeated = not outcome.reused and _call(outcome) in repeated
         if outcome.task.id in used or not outcome.ok or is_repeated:
             continue
         if _is_action(outcome, toolbox):

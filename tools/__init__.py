@@ -1,6 +1,7 @@
 """Tools: functions that a plan may call, and collections of them."""
 
 from plait.tools._langchain import from_langchain, to_langchain
+from plait.tools._preparation import Draft, Prepared, Preparer
 from plait.tools._threads import call_in_thread
 from plait.tools._tool import Tool, ToolAnnotations, tool
 from plait.tools._toolbox import Toolbox
@@ -24,10 +25,13 @@ __all__ = [
     "AnyType",
     "ArrayType",
     "BooleanType",
+    "Draft",
     "EnumType",
     "Field",
     "NumberType",
     "ObjectType",
+    "Prepared",
+    "Preparer",
     "StringType",
     "Tool",
     "ToolAnnotations",

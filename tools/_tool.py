@@ -6,12 +6,11 @@ import asyncio
 import copy
 import functools
 import inspect
-import itertools
 import json
 import random
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 from pydantic import BaseModel
@@ -27,6 +26,7 @@ from plait.tools._arguments import (
     summary,
     validate,
 )
+from plait.tools._preparation import Draft, Prepared, Preparer
 from plait.tools._threads import call_in_thread
 from plait.tools._types import ObjectType, parse_schema, render_name, render_type, without_null
 from plait.tools._values import coerce, to_jsonable
@@ -77,6 +77,8 @@ class Tool:
     """Calls of this tool that may run at once in one run; ``None`` is no limit."""
     degraded: tuple[str, ...] = ()
     """What its schema says that plait does not check, a sentence each."""
+    prepare: Preparer | None = field(default=None, repr=False)
+    """Works out, before a call is shown to the user or made, what the planned arguments leave open."""
     _is_async: bool = field(default=False, repr=False)
 
     @classmethod
@@ -93,6 +95,7 @@ class Tool:
         timeout_s: float | None = 120.0,
         retries: int = 0,
         max_concurrency: int | None = None,
+        prepare: Preparer | None = None,
     ) -> Tool:
         """A tool from a function with type hints and a docstring.
 
@@ -123,6 +126,7 @@ class Tool:
             retries=retries,
             max_concurrency=max_concurrency,
             degraded=degraded,
+            prepare=prepare,
         )
 
     @classmethod
@@ -252,25 +256,58 @@ class Tool:
         keywords = self.validate(arguments) if arguments or self.arguments.fields else {}
         may_retry = self.annotations.read_only or self.annotations.idempotent
         n_retries = self.retries if may_retry else 0
-        n_cancelled = _cancelling()
-        for attempt in itertools.count():
-            try:
-                async with asyncio.timeout(self.timeout_s) as deadline:
-                    return await self._call(keywords)
-            except ToolCallError as error:  # the tool's own word, which a second call would only repeat
-                error.tool = error.tool or self.name
-                raise
-            # The one boundary where a tool's exceptions become data; sys.exit() in a tool ends the tool.
-            except (Exception, SystemExit, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError) and _cancelling():
-                    raise
-                if _cancelling() > n_cancelled:  # its clean-up failed
-                    raise asyncio.CancelledError from error
-                failure = self._failure(error, late=deadline.expired())
+        attempt = 0
+        while True:
+            result, failure = await self._attempt(self._call, keywords)
+            if failure is None:
+                return result
             if attempt >= n_retries:
-                break
+                raise failure
             await asyncio.sleep(_FIRST_BACKOFF_S * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
-        raise failure
+            attempt += 1
+
+    async def aprepare(self, draft: Draft) -> Prepared:
+        """What the tool's ``prepare`` works out about a planned call; nothing where it has none.
+
+        Raises:
+            ToolTimeoutError: it passed ``timeout_s``.
+            ToolCallError: it failed, or says that the call could not succeed.
+        """
+        if self.prepare is None:
+            return Prepared()
+        shaped = replace(draft, arguments=coerce(self.arguments, draft.arguments))
+        prepared, failure = await self._attempt(self.prepare, shaped)
+        if failure is not None:
+            raise failure
+        assert isinstance(prepared, Prepared)
+        return prepared
+
+    def prepared(self, prepared: Prepared) -> Tool:
+        """The tool as it is called after ``prepared`` was shown."""
+        return replace(self, function=prepared.function or self.function, prepare=None)
+
+    async def _attempt(
+        self, work: Callable[[Any], Awaitable[Any]], given: Any
+    ) -> tuple[Any, ToolError | None]:
+        """What ``work`` gives, or how it failed in a way that another attempt might not.
+
+        Raises:
+            ToolCallError: the tool's own word, which a second attempt would only repeat.
+        """
+        n_cancelled = _cancelling()
+        try:
+            async with asyncio.timeout(self.timeout_s) as deadline:
+                return await work(given), None
+        except ToolCallError as error:
+            error.tool = error.tool or self.name
+            raise
+        # The one boundary where a tool's exceptions become data; sys.exit() in a tool ends the tool.
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _cancelling():
+                raise
+            if _cancelling() > n_cancelled:  # its clean-up failed
+                raise asyncio.CancelledError from error
+            return None, self._failure(error, late=deadline.expired())
 
     def _failure(self, error: BaseException, *, late: bool) -> ToolError:
         failure: ToolError
@@ -317,6 +354,7 @@ def tool(
     timeout_s: float | None = 120.0,
     retries: int = 0,
     max_concurrency: int | None = None,
+    prepare: Preparer | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 

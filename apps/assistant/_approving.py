@@ -52,10 +52,14 @@ def show_question(output: Output, calls: Mapping[int, PendingCall], edits: _Edit
     """Each call in words, and its real arguments, those with what others wrote marked."""
     for number, call in calls.items():
         arguments = {**call.arguments, **edits.get(number, {})}
-        words = describe_call(call.tool, arguments)
+        words = describe_call(call.tool, arguments, call.facts)
         output.console.print(Text(printable(f"  {number}. {' '.join(words.split())}"), style="bold"))
+        for name, fact in call.facts.items():
+            output.note(f"{name}: {fact}", indent=5)
         for name, value in arguments.items():
             output.note(f"{name} = {_shown(value)}", indent=5)
+            if name in call.written and name not in edits.get(number, {}):
+                output.note(f"written for you from: {_shown(call.written[name])}", style="dim", indent=7)
             if name in call.untrusted_arguments and name not in edits.get(number, {}):
                 output.note("contains text that others wrote", style="yellow", indent=7)
 

@@ -8,10 +8,10 @@ from plait.apps._progress import waiting
 from plait.apps._setup import ModelOptions, connect_model, is_served, load_model, open_toolbox
 from plait.apps.assistant._home_undo import HomeRecorder, HomeUndoer
 from plait.apps.assistant._settings import Settings
-from plait.apps.assistant._undo import UndoRegistry
+from plait.apps.assistant._undo import Undoer, UndoRegistry
 from plait.models import ChatModel
 from plait.tools import Toolbox, call_in_thread
-from plait.tools.assistant import Home
+from plait.tools.assistant import CalDavUndoer, Home, MacUndoer, ZoomUndoer, system_osascript
 
 
 class AssistantBackend:
@@ -46,4 +46,9 @@ class AssistantBackend:
 def assistant_undo(settings: Settings) -> UndoRegistry:
     """What finds out and undoes what the assistant's own tools did in the settings' home."""
     recorders = [HomeRecorder(Home(settings.home))] if settings.tools is None else []
-    return UndoRegistry(recorders, [HomeUndoer()])
+    return UndoRegistry(recorders, assistant_undoers())
+
+
+def assistant_undoers() -> list[Undoer]:
+    """What undoes the calls of the assistant's tools, those of earlier processes and other homes too."""
+    return [HomeUndoer(), CalDavUndoer(), ZoomUndoer(), MacUndoer(system_osascript())]

@@ -13,6 +13,7 @@ from plait.apps.assistant._session import Session
 from plait.apps.assistant._settings import Settings
 from plait.apps.assistant._undo import UndoRegistry
 from plait.errors import ConfigurationError
+from plait.tools import call_in_thread
 
 _N_SHOWN = 10
 
@@ -92,7 +93,8 @@ async def _undo(desk: Desk, rest: str) -> None:
     number = int(rest) if rest else next((a.id for a in log.actions() if a.can_be_undone), None)
     if number is None:
         raise ConfigurationError("nothing in the history can be undone")
-    desk.output.note(log.undo(number, desk.undo(desk.session.settings)))
+    asked = {"number": number, "registry": desk.undo(desk.session.settings)}
+    desk.output.note(await call_in_thread(log.undo, asked))  # a server may be asked
 
 
 async def _quit(desk: Desk, rest: str) -> None:

@@ -9,21 +9,28 @@ from typing import Any
 from plait.planners import Ref
 from plait.tools import Tool, to_text
 
-_Words = Callable[[Mapping[str, str]], str]
+_Facts = Mapping[str, str]
+_Words = Callable[[Mapping[str, str], _Facts], str]
+_NO_FACTS: _Facts = {}
 
 
-def describe_call(tool: Tool, arguments: Mapping[str, Any]) -> str:
+def describe_call(tool: Tool, arguments: Mapping[str, Any], facts: Mapping[str, str] = _NO_FACTS) -> str:
     """One sentence about what a call of ``tool`` will do.
 
     The assistant's own tools have sentences of their own; of another tool it is the name and all arguments.
     A result that does not exist yet is named as "the result of 3".
+
+    Args:
+        tool: what is called.
+        arguments: with what.
+        facts: what the arguments do not tell, as of a :class:`~plait.orchestrator.PendingCall`.
     """
     words = {name: _word(value) for name, value in arguments.items()}
     phrase = _PHRASES.get(tool.name)
     if phrase is None or _is_other(tool, words):
-        listed = ", ".join(f"{name} {text}" for name, text in words.items())
+        listed = ", ".join(f"{name} {text}" for name, text in [*facts.items(), *words.items()])
         return f"{tool.name}: {listed}" if listed else tool.name
-    return phrase({field.name: "" for field in tool.arguments.fields} | words)
+    return phrase({field.name: "" for field in tool.arguments.fields} | words, facts)
 
 
 def _is_other(tool: Tool, words: Mapping[str, str]) -> bool:
@@ -42,7 +49,7 @@ def _word(value: Any) -> str:
     return "" if value is None else to_text(value)
 
 
-def _event(a: Mapping[str, str]) -> str:
+def _event(a: Mapping[str, str], _: _Facts) -> str:
     end = f" to {a['end_date']}" if a["end_date"] else ""
     title, start = a["title"], a["start_date"]
     return f"Create the event “{title}” from {start}{end}" + _tail(
@@ -50,30 +57,37 @@ def _event(a: Mapping[str, str]) -> str:
     )
 
 
-def _email(a: Mapping[str, str]) -> str:
+def _email(a: Mapping[str, str], _: _Facts) -> str:
     about = f" about “{a['subject']}”" if a["subject"] else ""
     return f"Email {a['recipients']}{about}" + _tail(a, cc="copy to", context="saying", attachments="attach")
 
 
-def _reply(a: Mapping[str, str]) -> str:
-    return "Reply to the email" + _tail(a, cc="copy to", context="saying", attachments="attach")
+def _reply(a: Mapping[str, str], facts: _Facts) -> str:
+    to = f"Reply to {facts['to']}" if "to" in facts else "Reply to the email"
+    return f"{to}{_about(facts)}" + _tail(a, cc="copy to", context="saying", attachments="attach")
 
 
-def _forward(a: Mapping[str, str]) -> str:
-    return f"Forward the email to {a['recipients']}" + _tail(
+def _forward(a: Mapping[str, str], facts: _Facts) -> str:
+    whose = f" of {facts['from']}" if "from" in facts else ""
+    carried = f", with {facts['with']}" if "with" in facts else ""
+    return f"Forward the email{whose}{_about(facts)} to {a['recipients']}{carried}" + _tail(
         a, cc="copy to", context="saying", attachments="attach"
     )
 
 
-def _note(a: Mapping[str, str]) -> str:
+def _about(facts: _Facts) -> str:
+    return f" with the subject “{facts['subject']}”" if "subject" in facts else ""
+
+
+def _note(a: Mapping[str, str], _: _Facts) -> str:
     return f"Create the note “{a['name']}”" + _tail(a, folder="in the folder", content="saying")
 
 
-def _append(a: Mapping[str, str]) -> str:
+def _append(a: Mapping[str, str], _: _Facts) -> str:
     return f"Add to the note “{a['name']}”" + _tail(a, folder="in the folder", content="saying")
 
 
-def _reminder(a: Mapping[str, str]) -> str:
+def _reminder(a: Mapping[str, str], _: _Facts) -> str:
     day = a["due_date"][:10] if a["all_day"] == "true" else a["due_date"]
     priority = a["priority"] if a["priority"] != "0" else ""
     return f"Remind you of “{a['name']}”" + _tail(
@@ -85,11 +99,11 @@ def _reminder(a: Mapping[str, str]) -> str:
     )
 
 
-def _sms(a: Mapping[str, str]) -> str:
+def _sms(a: Mapping[str, str], _: _Facts) -> str:
     return f"Send a text message to {a['recipients']}, saying “{a['message']}”"
 
 
-def _zoom(a: Mapping[str, str]) -> str:
+def _zoom(a: Mapping[str, str], _: _Facts) -> str:
     return f"Set up the Zoom meeting “{a['topic']}” at {a['start_time']}" + _tail(
         a, duration="minutes", meeting_invitees="invite"
     )

@@ -21,7 +21,7 @@ _EVENT_LENGTH = timedelta(minutes=60)
 def assistant_toolbox() -> Toolbox:
     """The assistant's sixteen tools as definitions: they can be planned with, and every call fails."""
     return Toolbox(
-        replace(tool, function=_definition_only, _is_async=True)
+        replace(tool, function=_definition_only, prepare=None, _is_async=True)
         for tool in assistant_tools(Path(), settings=Settings())
     )
 

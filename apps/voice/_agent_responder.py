@@ -15,6 +15,7 @@ from plait.planners import Ref, Template
 from plait.tools import Tool, to_jsonable
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?")
+_UNSPOKEN = str.maketrans("", "", '<>"')  # around addresses
 _NUMBER = re.compile(r"\+?[\d\s().-]{6,}")
 
 
@@ -89,9 +90,9 @@ def describe(calls: list[PendingCall]) -> str:
 
 
 def _described(call: PendingCall) -> str:
-    arguments = "; ".join(
-        f"{_words(name)}, {_spoken(value)}" for name, value in _given(call.arguments).items()
-    )
+    facts = {name: fact.translate(_UNSPOKEN) for name, fact in call.facts.items()}
+    told = {**facts, **_given(call.arguments)}
+    arguments = "; ".join(f"{_words(name)}, {_spoken(value)}" for name, value in told.items())
     warning = " It contains text that others wrote." if call.untrusted else ""
     return f"{_words(call.tool.name)}{': ' if arguments else ''}{arguments}.{warning}"
 

@@ -32,6 +32,7 @@ from plait.orchestrator import (
     RunStarted,
     TaskFinished,
     TaskPlanned,
+    TaskPreparing,
     TaskStarted,
 )
 from plait.planners import Ref, Task, TaskOutcome, Template, references
@@ -106,6 +107,8 @@ def _event_json(event: SessionEvent, toolbox: Toolbox) -> dict[str, Any]:
         case PlanFinished():
             tasks = [_task_json(task, toolbox) for task in event.plan]
             return {"type": "plan", "tasks": tasks, "error": error_json(event.error)}
+        case TaskPreparing():
+            return {"type": "preparing", "task": event.task.id}
         case TaskStarted():
             words = _words(toolbox, event.task.tool, event.arguments)
             return {"type": "started", "task": event.task.id, "words": words}
@@ -172,12 +175,14 @@ def _call_json(call: PendingCall) -> dict[str, Any]:
         "task": call.task.id,
         "tool": call.tool.name,
         "kind": kind_of(call.tool),
-        "words": describe_call(call.tool, _spelled(call.arguments)),
+        "words": describe_call(call.tool, _spelled(call.arguments), call.facts),
+        "facts": [{"name": name, "value": value} for name, value in call.facts.items()],
         "arguments": [
             {
                 "name": name,
                 "value": plain(value),
                 "untrusted": name in call.untrusted_arguments,
+                "written_from": to_text(plain(call.written[name])) if name in call.written else None,
                 "waits": any(True for _ in references(value)),
             }
             for name, value in call.arguments.items()

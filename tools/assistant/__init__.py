@@ -21,25 +21,28 @@ from plait.tools.assistant._dates import read_moment
 from plait.tools.assistant._dav import DavServer
 from plait.tools.assistant._files import Files, Opener, system_opener
 from plait.tools.assistant._home import Home
-from plait.tools.assistant._home_tools import Summarize
+from plait.tools.assistant._home_tools import NoteWriter, Summarize
 from plait.tools.assistant._imap import ImapStore
 from plait.tools.assistant._internet_mail import InternetMail, MailStore, MailTransport
 from plait.tools.assistant._letters import Letter
+from plait.tools.assistant._mac_undo import MacUndoer
 from plait.tools.assistant._macos import MacCalendar, MacContacts, MacMessages, MacReminders
 from plait.tools.assistant._macos_mail import MacMail
 from plait.tools.assistant._macos_notes import MacNotes
 from plait.tools.assistant._mail import Mail, MailBox, Writer
 from plait.tools.assistant._maildir import MaildirStore
 from plait.tools.assistant._maps import MapProvider, Maps
-from plait.tools.assistant._notes import Note, Notes, NoteStore
+from plait.tools.assistant._notes import Note, Notes, NoteStore, NoteText
 from plait.tools.assistant._osascript import Osascript, Script, ScriptRunner, system_osascript
 from plait.tools.assistant._pdf import pdf_text
 from plait.tools.assistant._received import Part, Received
+from plait.tools.assistant._server_undo import CalDavUndoer, ZoomUndoer
 from plait.tools.assistant._servers import Secrets, Server, system_secrets
 from plait.tools.assistant._settings import Settings, read_settings
 from plait.tools.assistant._sms import Messenger, SmsGateway
 from plait.tools.assistant._smtp import SmtpTransport
 from plait.tools.assistant._toolbox import assistant_tools, tools_over
+from plait.tools.assistant._undoable import UndoableText
 from plait.tools.assistant._vcards import ContactFiles
 from plait.tools.assistant._zone import local_zone
 from plait.tools.assistant._zoom import MeetingService, Zoom
@@ -48,6 +51,7 @@ __all__ = [
     "Address",
     "Backends",
     "CalDavStore",
+    "CalDavUndoer",
     "CalendarFiles",
     "Calendars",
     "CardDavContacts",
@@ -69,6 +73,7 @@ __all__ = [
     "MacMessages",
     "MacNotes",
     "MacReminders",
+    "MacUndoer",
     "Mail",
     "MailBox",
     "MailStore",
@@ -82,6 +87,8 @@ __all__ = [
     "NewReminder",
     "Note",
     "NoteStore",
+    "NoteText",
+    "NoteWriter",
     "Notes",
     "Opener",
     "Osascript",
@@ -97,8 +104,10 @@ __all__ = [
     "SmsGateway",
     "SmtpTransport",
     "Summarize",
+    "UndoableText",
     "Writer",
     "Zoom",
+    "ZoomUndoer",
     "assistant_tools",
     "local_zone",
     "open_backends",

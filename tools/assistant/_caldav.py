@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
@@ -17,9 +17,11 @@ from plait.tools.assistant._dav import CALDAV, DAV, DavItem, DavServer
 from plait.tools.assistant._http import answer_text
 from plait.tools.assistant._ics import alone, read_calendars
 from plait.tools.assistant._match import best
+from plait.tools.assistant._undoable import undoable
 from plait.tools.assistant._zone import local_zone, utc_now
 
 if TYPE_CHECKING:
+    import httpx
     from icalendar import Calendar, Component
 
 _COMPONENTS = f"{CALDAV}supported-calendar-component-set"
@@ -74,7 +76,31 @@ class CalDavStore:
                 f"{self.server.name} did not take it: {response.status_code} {answer_text(response)}; "
                 "nothing was created"
             )
-        return name
+        account = self._account(response, what, f"{kind} {name}")
+        return undoable(name, account)
+
+    def _account(self, response: httpx.Response, what: str, place: str) -> Mapping[str, str] | None:
+        """How to undo it; ``None`` where the server does not say what it made of it."""
+        url = str(response.url)
+        etag = response.headers.get("ETag") or self._etag(url)
+        if not etag or etag.startswith("W/"):  # which no condition can be made on
+            return None
+        return {
+            "kind": "caldav item",
+            "server": self.server.url,
+            "user": self.server.user,
+            "url": url,
+            "etag": etag,
+            "what": what,
+            "place": place,
+        }
+
+    def _etag(self, url: str) -> str:
+        try:
+            items = self.server.find_all(url, "0", f"{DAV}getetag")
+        except ToolCallError:  # it is made all the same, and cannot be undone
+            return ""
+        return items[0].text(f"{DAV}getetag") if items else ""
 
     def _place(self, wanted: str, component: str, kind: str) -> DavItem:
         places = self.server.collections(f"{CALDAV}calendar", f"{CALDAV}calendar-home-set", _COMPONENTS)

@@ -10,6 +10,7 @@ from typing import Protocol
 from plait.errors import ToolCallError
 from plait.tools.assistant._addresses import Address, read_addresses
 from plait.tools.assistant._ics import one_line, plain
+from plait.tools.assistant._undoable import account_of, undoable
 from plait.tools.assistant._zone import day, day_and_time, in_zone, local_zone, span
 
 DEFAULT_LENGTH = timedelta(minutes=60)
@@ -48,7 +49,8 @@ class EventStore(Protocol):
     """Keeps events in calendars that have names. Its methods block."""
 
     def add_event(self, event: NewEvent, calendar: str) -> str:
-        """Add an event to the calendar of that name, or to the usual one for ``""``; return its name.
+        """Add an event to the calendar of that name, or to the usual one for ``""``; return its name,
+        with how to undo that where it can be (:class:`UndoableText`).
 
         Raises:
             ToolCallError: it is there already, or it could not be added.
@@ -60,7 +62,8 @@ class ReminderStore(Protocol):
     """Keeps reminders in lists that have names. Its methods block."""
 
     def add_reminder(self, reminder: NewReminder, list_name: str) -> str:
-        """Add a reminder to the list of that name, or to the usual one for ``""``; return its name.
+        """Add a reminder to the list of that name, or to the usual one for ``""``; return its name,
+        with how to undo that where it can be (:class:`UndoableText`).
 
         Raises:
             ToolCallError: it is there already and still open, or it could not be added.
@@ -119,7 +122,8 @@ class Calendars:
         name = self.store.add_event(event, calendar)
         n_guests = len(event.invitees)
         guests = f", with {n_guests} invitee{'s' * (n_guests > 1)}" if n_guests else ""
-        return f"Created the event {title!r} on {event.when} in calendar {name}{guests}"
+        text = f"Created the event {title!r} on {event.when} in calendar {name}{guests}"
+        return undoable(text, account_of(name))
 
     def _times(self, title: str, start: datetime, end: datetime | None) -> tuple[datetime, datetime]:
         begins = in_zone(start, self.tz)
@@ -174,7 +178,8 @@ class Reminders:
             )
         due, when = self._due(due_date, all_day)
         reminder = NewReminder(name, due, when, plain(notes), priority)
-        return f"Created the reminder {name!r}{when} in list {self.store.add_reminder(reminder, list_name)}"
+        kept_in = self.store.add_reminder(reminder, list_name)
+        return undoable(f"Created the reminder {name!r}{when} in list {kept_in}", account_of(kept_in))
 
     def _due(self, time: datetime | None, all_day: bool) -> tuple[datetime | date | None, str]:
         if time is None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
 from plait.errors import ToolCallError
-from plait.tools import Tool, call_in_thread
+from plait.tools import Draft, Prepared, Tool, call_in_thread
 from plait.tools.assistant._calendar import Calendars, Reminders
 from plait.tools.assistant._contacts import Contacts
 from plait.tools.assistant._files import Files
 from plait.tools.assistant._moments import Now, moment
-from plait.tools.assistant._notes import NoteStore
+from plait.tools.assistant._notes import NoteStore, NoteText
 from plait.tools.assistant._pdf import pdf_text
 
 Summarize: TypeAlias = Callable[[str], Awaitable[str]]
+NoteWriter: TypeAlias = Callable[[NoteText], Awaitable[str]]
+"""Writes what is put into a note. What needs no writing it gives back."""
 
-SUMMARY_TIMEOUT_S = 600.0
+SUMMARY_TIMEOUT_S = 1800.0  # a long document is read in parts
+NOTE_TIMEOUT_S = 600.0  # a model may write the text
 NO_MODEL = "Summaries need a model, and none was given to the assistant's tools; pass summarize="
 
 
@@ -112,8 +116,8 @@ def summary_tool(files: Files, summarize: Summarize | None) -> Tool:
     return Tool.from_function(summarize_pdf, read_only=True, open_world=True, timeout_s=SUMMARY_TIMEOUT_S)
 
 
-def note_tools(notes: NoteStore) -> list[Tool]:
-    """``create_note``, ``open_note`` and ``append_note_content``."""
+def note_tools(notes: NoteStore, write: NoteWriter | None = None) -> list[Tool]:
+    """``create_note``, ``open_note`` and ``append_note_content``; with ``write``, texts are written by it."""
 
     def create_note(name: str, content: str = "", folder: str = "") -> str:
         """Create a new note, for example to save something in.
@@ -144,7 +148,19 @@ def note_tools(notes: NoteStore) -> list[Tool]:
         """
         return notes.append(name, content, folder)
 
-    return [_writer(create_note), _reader(open_note), _writer(append_note_content)]
+    async def prepare(draft: Draft) -> Prepared:
+        content = draft.text("content")
+        if write is None or not content:
+            return Prepared()
+        note = NoteText(draft.text("name") or "", content, draft.material.get("content", ()))
+        text = await write(note)
+        return Prepared({"content": text} if text != content else {})
+
+    writers = [_writer(create_note), _writer(append_note_content)]
+    if write is not None:
+        writers = [replace(tool, prepare=prepare, timeout_s=NOTE_TIMEOUT_S) for tool in writers]
+    create, append = writers
+    return [create, _reader(open_note), append]
 
 
 def reminder_tool(reminders: Reminders, now: Now) -> Tool:

@@ -71,6 +71,8 @@ class Letter:
     kind: Literal["new", "reply", "forward"] = "new"
     original: Received | None = None
     """The message that is answered or passed on."""
+    material: tuple[str, ...] = ()
+    """Results of other tools, such as a summary, that stand in the text."""
 
     @property
     def title(self) -> str:

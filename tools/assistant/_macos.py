@@ -12,6 +12,7 @@ from plait.tools import call_in_thread
 from plait.tools.assistant._calendar import NewEvent, NewReminder
 from plait.tools.assistant._components import already_there
 from plait.tools.assistant._contacts import Contact, ContactBook
+from plait.tools.assistant._mac_undo import mac_undoable
 from plait.tools.assistant._match import best
 from plait.tools.assistant._osascript import Script, ScriptRunner, run_json
 from plait.tools.assistant._zone import local_zone
@@ -61,7 +62,9 @@ function run(argv) {
     location: asked.location, description: asked.notes});
   calendar.events.push(event);
   for (const email of asked.invitees) event.attendees.push(app.Attendee({email: email}));
-  return JSON.stringify({twin: false});
+  let id = '';
+  try { id = event.uid(); } catch (error) { /* it is made; it cannot be undone */ }
+  return JSON.stringify({twin: false, id: id});
 }
 """,
 )
@@ -94,8 +97,11 @@ function run(argv) {
   const facts = {name: asked.name, body: asked.notes, priority: asked.priority};
   if (due && asked.all_day) facts.alldayDueDate = due;
   if (due && !asked.all_day) Object.assign(facts, {dueDate: due, remindMeDate: due});
-  list.reminders.push(app.Reminder(facts));
-  return JSON.stringify({twin: false});
+  const reminder = app.Reminder(facts);
+  list.reminders.push(reminder);
+  let id = '';
+  try { id = reminder.id(); } catch (error) { /* it is made; it cannot be undone */ }
+  return JSON.stringify({twin: false, id: id});
 }
 """,
 )
@@ -165,7 +171,15 @@ class MacCalendar:
         )
         if made["twin"]:
             raise already_there(f"The event {event.title!r} on {event.when}", f"calendar {name}")
-        return name
+        return mac_undoable(
+            name,
+            "event",
+            id=made["id"],
+            calendar=name,
+            title=event.title,
+            start_ms=_ms(event.start),
+            end_ms=_ms(event.end),
+        )
 
 
 @dataclass(frozen=True)
@@ -198,7 +212,7 @@ class MacReminders:
         )
         if made["twin"]:
             raise already_there(f"The reminder {reminder.name!r}{reminder.when}", f"list {name}")
-        return name
+        return mac_undoable(name, "reminder", id=made["id"], list=name, name=reminder.name)
 
     def _due_ms(self, due: datetime | date | None) -> int | None:
         if due is None or isinstance(due, datetime):

@@ -7,8 +7,12 @@ from html import escape
 
 from plait.errors import AmbiguousError, ToolCallError
 from plait.tools.assistant._ics import one_line, plain
+from plait.tools.assistant._mac_undo import mac_undoable
 from plait.tools.assistant._match import best, did_you_mean, fold
 from plait.tools.assistant._osascript import Script, ScriptRunner, run_json
+
+MAX_KEPT_CHARS = 100_000
+"""Of a note as it was before something was appended, pictures in it included; a longer one is not kept."""
 
 LIST_NOTES = Script(
     "Notes",
@@ -39,8 +43,11 @@ function run(argv) {
       app.defaultAccount().folders.push(app.Folder({name: asked.folder}));
     folder = app.folders.whose({name: asked.folder})[0];
   }
-  folder.notes.push(app.Note({body: asked.html}));
-  return JSON.stringify({folder: folder.name()});
+  const note = app.Note({body: asked.html});
+  folder.notes.push(note);
+  let [id, text] = ['', ''];
+  try { [id, text] = [note.id(), note.plaintext()]; } catch (error) { /* it is made; it cannot be undone */ }
+  return JSON.stringify({folder: folder.name(), id: id, text: text});
 }
 """,
 )
@@ -63,8 +70,9 @@ APPEND_TO_NOTE = Script(
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const note = Application('Notes').notes.byId(asked.id);
-  note.body = note.body() + asked.html;
-  return JSON.stringify({});
+  const before = note.body();
+  note.body = before + asked.html;
+  return JSON.stringify({before: before.length > asked.max_chars ? null : before, text: note.plaintext()});
 }
 """,
 )
@@ -87,7 +95,10 @@ class MacNotes:
                 raise ToolCallError(f"The note {str(note)!r} exists; append to it or pick another name")
         html = f"<h1>{escape(title)}</h1>{_html(content)}"
         made = run_json(self.runner, ADD_NOTE, folder=place, html=html)
-        return f"Created the note {title!r}" + (f" in folder {made['folder']}" if place else "")
+        where = f" in folder {made['folder']}" if place else ""
+        return mac_undoable(
+            f"Created the note {title!r}{where}", "note", id=made["id"], name=title, text=made["text"]
+        )
 
     def open(self, name: str, folder: str = "") -> str:
         """The text of the note, without its name."""
@@ -101,8 +112,14 @@ class MacNotes:
         if not content.strip():
             raise ToolCallError(f"There is nothing to append to the note {name!r}; give some content")
         note = self._find(name, folder, strict=True)
-        run_json(self.runner, APPEND_TO_NOTE, id=note.id, html=f"<div><br></div>{_html(content)}")
-        return f"Appended to the note {note.name!r} in folder {note.folder}"
+        html = f"<div><br></div>{_html(content)}"
+        done = run_json(self.runner, APPEND_TO_NOTE, id=note.id, html=html, max_chars=MAX_KEPT_CHARS)
+        text = f"Appended to the note {note.name!r} in folder {note.folder}"
+        if done["before"] is None:
+            return text
+        return mac_undoable(
+            text, "appended", id=note.id, name=note.name, text=done["text"], before=done["before"]
+        )
 
     def _all(self) -> list[_Listed]:
         return [_Listed(**note) for note in run_json(self.runner, LIST_NOTES)]

@@ -16,7 +16,7 @@ from plait.tools.assistant._received import Received
 
 Writer: TypeAlias = Callable[[Letter], Awaitable[str]]
 """Writes what an email says. It is given the letter with the context as its text, and the message that
-is answered or passed on, if there is one, which outsiders wrote."""
+is answered or passed on, if there is one, which outsiders wrote. What needs no writing it gives back."""
 
 
 class MailBox(Protocol):
@@ -83,13 +83,7 @@ class Mail:
         Raises:
             ToolCallError: a recipient is no address, an attachment is missing, or the mailbox failed.
         """
-        letter = Letter(
-            to=_recipients(recipients),
-            text=context,
-            cc=read_addresses(cc, "copy recipient"),
-            subject=one_line(subject),
-        )
-        return await self._finish(letter, attachments)
+        return await self._finish(self.new(recipients, cc, subject, context), attachments)
 
     async def reply(self, cc: Sequence[str] = (), context: str = "", attachments: Sequence[str] = ()) -> str:
         """Answer the selected message; otherwise as ``compose``.
@@ -97,18 +91,8 @@ class Mail:
         Raises:
             ToolCallError: as ``compose``, or there is no message, or none that can be answered.
         """
-        copies = read_addresses(cc, "copy recipient")
         original = await self.box.selected()
-        own = {address.spec.casefold() for address in self.own}
-        is_own = any(address.spec.casefold() in own for address in original.author)
-        to = original.to if is_own else original.answer_to
-        if not to:
-            raise ToolCallError(
-                f"The email {original.subject!r} has no address that could be answered; write a new one"
-            )
-        return await self._finish(
-            Letter(to=to, text=context, cc=copies, kind="reply", original=original), attachments
-        )
+        return await self._finish(self.answer(original, cc, context), attachments)
 
     async def forward(
         self,
@@ -122,11 +106,46 @@ class Mail:
         Raises:
             ToolCallError: as ``compose``, or there is no message.
         """
-        to, copies = _recipients(recipients), read_addresses(cc, "copy recipient")
         original = await self.box.selected()
-        return await self._finish(
-            Letter(to=to, text=context, cc=copies, kind="forward", original=original), attachments
-        )
+        return await self._finish(self.passed_on(original, recipients, cc, context), attachments)
+
+    def new(
+        self, recipients: Sequence[str], cc: Sequence[str] = (), subject: str = "", text: str = ""
+    ) -> Letter:
+        """A new email, without attachments.
+
+        Raises:
+            ToolCallError: there is no recipient, or one is no address.
+        """
+        copies = read_addresses(cc, "copy recipient")
+        return Letter(to=_recipients(recipients), text=text, cc=copies, subject=one_line(subject))
+
+    def answer(self, original: Received, cc: Sequence[str] = (), text: str = "") -> Letter:
+        """The answer to a message, without attachments.
+
+        Raises:
+            ToolCallError: as ``new``, or the message has no address that could be answered.
+        """
+        copies = read_addresses(cc, "copy recipient")
+        own = {address.spec.casefold() for address in self.own}
+        is_own = any(address.spec.casefold() in own for address in original.author)
+        to = original.to if is_own else original.answer_to
+        if not to:
+            raise ToolCallError(
+                f"The email {original.subject!r} has no address that could be answered; write a new one"
+            )
+        return Letter(to=to, text=text, cc=copies, kind="reply", original=original)
+
+    def passed_on(
+        self, original: Received, recipients: Sequence[str], cc: Sequence[str] = (), text: str = ""
+    ) -> Letter:
+        """A message that is passed on, without further attachments.
+
+        Raises:
+            ToolCallError: as ``new``.
+        """
+        copies = read_addresses(cc, "copy recipient")
+        return Letter(to=_recipients(recipients), text=text, cc=copies, kind="forward", original=original)
 
     async def _finish(self, letter: Letter, attachments: Sequence[str]) -> str:
         parts = await call_in_thread(read_attachments, {"names": attachments, "home": self.home})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plait.tools import Tool
 from plait.tools.assistant._mail import Mail
+from plait.tools.assistant._mail_review import MailReview
 
 MAIL_TIMEOUT_S = 600.0  # a model may write the text, and large attachments take their time
 
@@ -59,10 +60,20 @@ def mail_tools(mail: Mail) -> list[Tool]:
         """
         return await mail.forward(recipients, cc, context, attachments)
 
+    review = MailReview(mail)
     # They may only leave drafts; whether they send is the user's setting, and not known here.
     return [
         Tool.from_function(
-            function, read_only=False, destructive=False, open_world=True, timeout_s=MAIL_TIMEOUT_S
+            function,
+            read_only=False,
+            destructive=False,
+            open_world=True,
+            timeout_s=MAIL_TIMEOUT_S,
+            prepare=prepare,
         )
-        for function in (compose_new_email, reply_to_email, forward_email)
+        for function, prepare in (
+            (compose_new_email, review.new),
+            (reply_to_email, review.reply),
+            (forward_email, review.forward),
+        )
     ]

@@ -28,6 +28,17 @@ class Note:
         return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
+@dataclass(frozen=True)
+class NoteText:
+    """What is to be put into a note."""
+
+    name: str
+    """The note's name, as it was given."""
+    text: str
+    material: tuple[str, ...] = ()
+    """Results of other tools, such as a summary, that stand in the text."""
+
+
 class NoteStore(Protocol):
     """Keeps notes. Its methods block, and raise ``ToolCallError`` with a sentence for the user."""
 

@@ -11,6 +11,7 @@ from plait.tools.assistant._backends import Backends, open_backends
 from plait.tools.assistant._files import Opener
 from plait.tools.assistant._home import Home
 from plait.tools.assistant._home_tools import (
+    NoteWriter,
     Summarize,
     calendar_tool,
     contact_tools,
@@ -35,6 +36,7 @@ def assistant_tools(
     secrets: Secrets = system_secrets,
     summarize: Summarize | None = None,
     write: Writer = context_as_it_is,
+    write_note: NoteWriter | None = None,
     opener: Opener | None = None,
     native: ScriptRunner | None = None,
     tz: tzinfo | None = None,
@@ -51,6 +53,7 @@ def assistant_tools(
         secrets: gives passwords when they are needed.
         summarize: makes a summary of a text; without it ``summarize_pdf`` says that it needs a model.
         write: makes an email's text from the context; the context as it is by default.
+        write_note: makes what is put into a note from the content; the content as it is by default.
         opener: shows a file or a map to the user, e.g. ``system_opener()``; without it nothing is shown.
         native: runs scripts of macOS, e.g. ``system_osascript()``; with it, what the settings leave open and
             the home has no folder for is in the applications of macOS.
@@ -70,15 +73,18 @@ def assistant_tools(
         tz=tz,
         now=now,
     )
-    return tools_over(backends, summarize=summarize)
+    return tools_over(backends, summarize=summarize, write_note=write_note)
 
 
-def tools_over(backends: Backends, *, summarize: Summarize | None = None) -> list[Tool]:
+def tools_over(
+    backends: Backends, *, summarize: Summarize | None = None, write_note: NoteWriter | None = None
+) -> list[Tool]:
     """The sixteen tools over these backends, some of which may be your own.
 
     Args:
         backends: what they work with.
         summarize: makes a summary of a text.
+        write_note: makes what is put into a note from the content.
     """
     return [
         *contact_tools(backends.contacts),
@@ -87,7 +93,7 @@ def tools_over(backends: Backends, *, summarize: Summarize | None = None) -> lis
         summary_tool(backends.files, summarize),
         *mail_tools(backends.mail),
         *map_tools(backends.maps),
-        *note_tools(backends.notes),
+        *note_tools(backends.notes, write_note),
         reminder_tool(backends.reminders, backends.now),
         message_tool(backends.messenger),
         meeting_tool(backends.meetings, backends.now),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from plait.tools.assistant._addresses import read_addresses
 from plait.tools.assistant._http import answer_text, check_url, request
 from plait.tools.assistant._ics import one_line
 from plait.tools.assistant._servers import TIMEOUT_S, Secrets, find_secret, password_variable, system_secrets
+from plait.tools.assistant._undoable import undoable
 from plait.tools.assistant._zone import in_zone, local_zone, zone_name
 
 MAX_MINUTES = 24 * 60
@@ -29,7 +31,8 @@ class MeetingService(Protocol):
     async def create(
         self, topic: str, start: datetime, minutes: int = 60, invitees: Sequence[str] = ()
     ) -> str:
-        """Schedule a meeting and return the link to join it.
+        """Schedule a meeting and return the link to join it, with how to undo that where it can be
+        (:class:`UndoableText`).
 
         Args:
             topic: what it is about.
@@ -88,12 +91,48 @@ class Zoom:
             json=body,
             headers={"Authorization": f"Bearer {token}"},
         )
-        link = _json(response).get("join_url") if response.is_success else None
+        made = _json(response) if response.is_success else {}
+        link = made.get("join_url")
         if not isinstance(link, str) or not link:
             raise ToolCallError(
                 f"Zoom made no meeting: it answered {response.status_code} {answer_text(response)}"
             )
-        return link
+        return undoable(link, self._account(made, body["topic"]))
+
+    async def delete(self, meeting: str) -> None:
+        """Delete a meeting by its number.
+
+        Raises:
+            ToolCallError: it is not there any more, or Zoom refused or failed.
+        """
+        token = await self._token()
+        response = await request(
+            "Zoom",
+            "DELETE",
+            f"{self.api_url}/meetings/{quote(meeting, safe='')}",
+            timeout_s=self.timeout_s,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            raise ToolCallError(f"Zoom has no meeting {meeting} any more; there is nothing to undo")
+        if not response.is_success:
+            raise ToolCallError(
+                f"Zoom did not delete the meeting: it answered {response.status_code} "
+                f"{answer_text(response)}; the app needs the scope to delete meetings"
+            )
+
+    def _account(self, made: dict[str, Any], topic: str) -> dict[str, str] | None:
+        if not isinstance(made.get("id"), (int, str)):
+            return None
+        return {
+            "kind": "zoom meeting",
+            "id": str(made["id"]),
+            "topic": topic,
+            "account_id": self.account_id,
+            "client_id": self.client_id,
+            "api_url": self.api_url,
+            "oauth_url": self.oauth_url,
+        }
 
     def _meeting(self, topic: str, start: datetime, minutes: int, invitees: Sequence[str]) -> dict[str, Any]:
         topic = one_line(topic)

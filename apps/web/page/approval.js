@@ -78,7 +78,9 @@ class CallView {
       "Other people's words are in it. Read them, then tick the box to approve.");
     this.details = h("details", { open: risky },
       h("summary", {}, `Arguments of ${title(pending.tool).toLowerCase()}`),
-      h("dl", {}, this.fields.map((field) => field.element)));
+      h("dl", {},
+        pending.facts.map(({ name, value }) => h("div", {}, h("dt", {}, name), h("dd", {}, h("span", { class: "value" }, value)))),
+        this.fields.map((field) => field.element)));
     this.element = h("li", {},
       h("div", { class: "call" }, this.box,
         h("label", { for: id }, h("span", { class: `kind ${pending.kind}` }, pending.kind), " ", sayable(pending)), this.outcome),
@@ -125,7 +127,8 @@ class ArgumentView {
     this.shown = shown;
     this.element = h("div", { class: argument.untrusted ? "untrusted" : null },
       h("dt", {}, argument.name.replace(/_/g, " "), argument.untrusted && h("span", { class: "flag" }, "written by others")),
-      h("dd", {}, shown, argument.waits && h("span", { class: "help" }, " (not known yet)"), this.edit));
+      h("dd", {}, shown, argument.waits && h("span", { class: "help" }, " (not known yet)"),
+        argument.written_from !== null && h("p", { class: "help" }, `Written for you from “${argument.written_from}”`), this.edit));
   }
 
   get edited() {

@@ -31,6 +31,7 @@ export class TurnView {
       case "planning": this.say("Planning…"); break;
       case "task": this.planned(event); break;
       case "plan": event.tasks.forEach((task) => this.planned(task)); break;
+      case "preparing": this.say(`Preparing step ${event.task}…`); break;
       case "started": this.change(event.task, { state: "running", words: event.words }); break;
       case "finished": return this.finished(event);
       case "approval": return this.ask(event.calls);

@@ -79,3 +79,31 @@ def test_every_argument_of_a_call_that_writes_is_told(tool: Tool) -> None:
     words = describe_call(tool, arguments)
     for name in arguments.keys() - {"all_day"}:
         assert f"told {name}" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "facts", "words"),
+    [
+        (
+            "reply_to_email",
+            {"to": "Maya <m@x>", "subject": "Re: Tea"},
+            "Reply to Maya <m@x> with the subject “Re: Tea”, saying “Yes”",
+        ),
+        ("reply_to_email", {}, "Reply to the email, saying “Yes”"),
+        (
+            "forward_email",
+            {"from": "Maya <m@x>", "subject": "Fwd: Tea", "with": "a.pdf"},
+            "Forward the email of Maya <m@x> with the subject “Fwd: Tea” to s@x, with a.pdf, saying “Yes”",
+        ),
+    ],
+)
+def test_what_the_arguments_do_not_tell_is_told_too(name: str, facts: dict[str, str], words: str) -> None:
+    arguments = {"context": "Yes"} | ({"recipients": ["s@x"]} if name == "forward_email" else {})
+    assert describe_call(HOME[name], arguments, facts) == words
+
+
+def test_facts_about_other_tools_are_listed() -> None:
+    assert (
+        describe_call(made("order", item="string"), {"item": "tea"}, {"from": "Ana"})
+        == "order: from Ana, item tea"
+    )

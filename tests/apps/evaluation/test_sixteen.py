@@ -38,6 +38,10 @@ def test_what_the_assistant_has_reads_as_its_own_in_prompts(tmp_path: Path) -> N
         assert toolbox[tool.name].signature == tool.signature
 
 
+def test_a_definition_looks_into_no_mailbox_before_a_call() -> None:
+    assert [tool.name for tool in assistant_toolbox() if tool.prepare is not None] == []
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["get_phone_number", "summarize_pdf", "maps_open_location"])
 async def test_a_definition_cannot_be_called(name: str) -> None:

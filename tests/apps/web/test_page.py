@@ -94,6 +94,18 @@ async def test_words_of_others_are_marked_not_chosen_beforehand_and_never_html(
         assert served.stage.sent == []
 
 
+async def test_a_reply_shows_to_whom_it_goes_before_it_is_approved(serve: Any, open_page: OpenPage) -> None:
+    async with serve('1. reply_to_email(context="Yes")\n2. join()') as served:
+        page = await open_page(served)
+        await ask(page, "Say yes")
+        question = page.get_by_role("group", name="This waits for your approval")
+        await expect(question).to_contain_text("Reply to Maya Lindqvist <")
+        await question.get_by_text("Arguments of reply to email").click()
+        await expect(question.locator("dl")).to_contain_text("Re: Papers for the board")
+        assert not (served.home / "mail" / "Drafts").exists()
+        await question.get_by_role("button", name="Decline").click()
+
+
 async def test_everything_can_be_done_by_keyboard(serve: Any, open_page: OpenPage) -> None:
     plan = '1. create_note(name="Trip", content="Bring the map")\n2. join()'
     async with serve(plan) as served:

@@ -218,6 +218,20 @@ async def test_what_outsiders_wrote_is_marked_in_the_question(serve: Any) -> Non
     assert call["kind"] == "sends"
 
 
+async def test_the_question_about_a_reply_tells_to_whom_it_goes(serve: Any) -> None:
+    async with serve('1. reply_to_email(context="Yes")\n2. join()') as served:
+        await served.ask("Say yes")
+        events = await until(served, "approval")
+        assert "preparing" in [event.get("type") for event in events]
+        call = events[-1]["calls"][0]
+        assert not (served.home / "mail" / "Drafts").exists()
+    facts = {fact["name"]: fact["value"] for fact in call["facts"]}
+    assert facts["to"].startswith("Maya Lindqvist <")
+    assert facts["subject"] == "Re: Papers for the board"
+    assert call["words"].startswith("Reply to Maya Lindqvist <")
+    assert call["arguments"][0]["written_from"] is None
+
+
 async def test_settings_are_told_and_changed(serve: Any) -> None:
     async with serve(LOOK) as served:
         before = (await served.client.get("/api/settings")).json()

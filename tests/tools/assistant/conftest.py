@@ -35,7 +35,16 @@ from pymap.imap import IMAPServer
 from radicale.app import Application
 from radicale.config import load as radicale_settings
 
-from plait.tools.assistant import DavServer, Home, Script, Server, _macos, _macos_mail, _macos_notes
+from plait.tools.assistant import (
+    DavServer,
+    Home,
+    Script,
+    Server,
+    _mac_undo,
+    _macos,
+    _macos_mail,
+    _macos_notes,
+)
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -345,7 +354,7 @@ def stub() -> Iterator[Stub]:
                 self.wfile.write(text.encode())
             self.close_connection = True
 
-        do_GET = do_POST = do_PUT = do_PROPFIND = do_REPORT = handle_any  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PROPFIND = do_REPORT = do_DELETE = handle_any  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -474,6 +483,10 @@ class MacDouble:
             id(_macos_notes.ADD_NOTE): self._add_note,
             id(_macos_notes.READ_NOTE): lambda asked: {"text": self._note(asked)["text"]},
             id(_macos_notes.APPEND_TO_NOTE): self._append,
+            id(_mac_undo.REMOVE_EVENT): self._remove_event,
+            id(_mac_undo.REMOVE_REMINDER): self._remove_reminder,
+            id(_mac_undo.REMOVE_NOTE): self._remove_note,
+            id(_mac_undo.PUT_NOTE_BACK): self._put_note_back,
             id(_macos_mail.READ_SELECTED): lambda: self.inbox[-1].decode() if self.inbox else "",
             id(_macos_mail.WRITE): self._write,
         }
@@ -488,28 +501,63 @@ class MacDouble:
             for e in events
         ):
             return {"twin": True}
-        events.append(asked)
-        return {"twin": False}
+        events.append({**asked, "id": f"E{len(events)}"})
+        return {"twin": False, "id": events[-1]["id"]}
 
     def _add_reminder(self, text: str) -> Any:
         asked = json.loads(text)
         reminders = self.lists[asked.pop("list")]
         if any((r["name"], r["due_ms"]) == (asked["name"], asked["due_ms"]) for r in reminders):
             return {"twin": True}
-        reminders.append(asked)
-        return {"twin": False}
+        reminders.append({**asked, "id": f"R{len(reminders)}", "completed": False})
+        return {"twin": False, "id": reminders[-1]["id"]}
 
     def _add_note(self, text: str) -> Any:
         asked = json.loads(text)
         plain = self._plain(asked["html"])
         folder = asked["folder"] or "Notes"
         name = plain.partition("\n")[0]
-        self.notes.append({"id": str(len(self.notes)), "name": name, "folder": folder, "text": plain})
-        return {"folder": folder}
+        identifier = f"N{len(self.notes)}"
+        self.notes.append({"id": identifier, "name": name, "folder": folder, "text": plain})
+        return {"folder": folder, "id": identifier, "text": plain}
 
     def _append(self, text: str) -> Any:
-        self._note(text)["text"] += f"\n{self._plain(json.loads(text)['html'])}"
-        return {}
+        note, asked = self._note(text), json.loads(text)
+        before = note["text"]
+        note["text"] = f"{before}\n{self._plain(asked['html'])}"
+        return {"before": None if len(before) > asked["max_chars"] else before, "text": note["text"]}
+
+    def _remove_event(self, text: str) -> Any:
+        asked = json.loads(text)
+        keys = ("title", "start_ms", "end_ms")
+        return self._remove(self.calendars.get(asked["calendar"], []), asked, keys)
+
+    def _remove_reminder(self, text: str) -> Any:
+        asked = json.loads(text) | {"completed": False}
+        return self._remove(self.lists.get(asked["list"], []), asked, ("name", "completed"))
+
+    def _remove_note(self, text: str) -> Any:
+        return self._remove(self.notes, json.loads(text), ("text",))
+
+    def _put_note_back(self, text: str) -> Any:
+        asked = json.loads(text)
+        for note in self.notes:
+            if note["id"] == asked["id"]:
+                if note["text"] != asked["text"]:
+                    return {"state": "changed"}
+                note["text"] = asked["before"]
+                return {"state": "removed"}
+        return {"state": "missing"}
+
+    @staticmethod
+    def _remove(items: list[Any], asked: dict[str, Any], keys: tuple[str, ...]) -> Any:
+        for item in items:
+            if item["id"] == asked["id"]:
+                if any(item[key] != asked[key] for key in keys):
+                    return {"state": "changed"}
+                items.remove(item)
+                return {"state": "removed"}
+        return {"state": "missing"}
 
     def _note(self, text: str) -> dict[str, str]:
         return next(note for note in self.notes if note["id"] == json.loads(text)["id"])

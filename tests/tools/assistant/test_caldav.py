@@ -145,8 +145,9 @@ def test_a_server_that_fails_at_any_step_is_told(
 def test_an_event_goes_where_the_server_says_that_the_calendar_is(stub: Any) -> None:
     stub.answers = [(207, MULTI % CALENDAR), (207, MULTI % ""), (201, "")]
     Calendars(CalDavStore(DavServer("caldav", f"{stub.url}/x", "me", lambda *_: "x"))).create_event("A", NINE)
-    assert [asked.method for asked in stub.asked] == ["PROPFIND", "REPORT", "PUT"]
-    put = stub.asked[-1]
+    methods = [asked.method for asked in stub.asked]
+    assert methods == ["PROPFIND", "REPORT", "PUT", "PROPFIND"]  # the last one for the ETag
+    put = stub.asked[-2]
     assert put.path.startswith("/cal/")
     assert put.headers["If-None-Match"] == "*"
     assert "BEGIN:VEVENT" in put.body

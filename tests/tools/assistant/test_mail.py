@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from plait.errors import ToolCallError
+from plait.tools import Draft
 from plait.tools.assistant import (
     Address,
     Home,
@@ -29,6 +30,7 @@ from plait.tools.assistant import (
     SmtpTransport,
 )
 from plait.tools.assistant._letters import as_message, read_attachments
+from plait.tools.assistant._mail_review import MailReview, is_dictated
 
 pytestmark = pytest.mark.anyio
 Put = Callable[[str, str | bytes], Path]
@@ -332,6 +334,86 @@ async def test_the_writer_gets_the_letter_and_gives_its_text(case: Case) -> None
     assert letter.original
     assert letter.original.text.startswith("When are the gauges due?")
     assert case.draft().get_content().startswith("Dear Sid at home, on Monday.\n\nOn ")
+
+
+async def test_a_reply_is_prepared_with_its_recipient_and_goes_to_the_message_that_was_shown(
+    case: Case,
+) -> None:
+    case.receive(QUESTION)
+    prepared = await MailReview(case.mail).reply(Draft({"context": "On Monday."}))
+    assert prepared.facts == {"to": "Sid at home <sid@home.example>", "subject": "Re: Gauges"}
+    assert prepared.arguments == {}
+    assert case.folder("Drafts") == []
+    case.receive(WITH_FILE)  # the newest one is another now
+    assert prepared.function is not None
+    await prepared.function(context="On Monday.")
+    assert case.draft()["To"] == "Sid at home <sid@home.example>"
+    assert case.draft()["Subject"] == "Re: Gauges"
+
+
+async def test_a_forward_is_prepared_with_what_it_passes_on(case: Case) -> None:
+    case.receive(WITH_FILE)
+    prepared = await MailReview(case.mail).forward(Draft({"recipients": ["ana@example.com"]}))
+    assert prepared.facts == {"from": "Zoë <zoe@example.com>", "subject": "Fwd: Pläne", "with": "plan.pdf"}
+    case.receive(QUESTION)
+    assert prepared.function is not None
+    await prepared.function(recipients=["ana@example.com"])
+    assert case.draft()["Subject"] == "Fwd: Pläne"
+
+
+async def test_a_text_is_written_before_the_call_and_not_again_in_it(case: Case) -> None:
+    seen: list[Letter] = []
+
+    async def write(letter: Letter) -> str:
+        seen.append(letter)
+        return f"Dear {letter.to[0].name}, on Monday."
+
+    case.receive(QUESTION)
+    draft = Draft({"context": "tell him on $1: Monday"}, {"context": ("Monday",)})
+    prepared = await MailReview(replace(case.mail, writer=write)).reply(draft)
+    assert prepared.arguments == {"context": "Dear Sid at home, on Monday."}
+    assert prepared.untrusted == {"context"}  # its writer has read what Sid wrote
+    assert seen[0].material == ("Monday",)
+    assert prepared.function is not None
+    await prepared.function(context="Dear Sid at home, on Monday.")
+    assert len(seen) == 1
+    assert case.draft().get_content().startswith("Dear Sid at home, on Monday.\n\nOn ")
+
+
+async def test_a_new_emails_text_may_be_written_and_comes_from_no_outsider(case: Case) -> None:
+    async def write(letter: Letter) -> str:
+        return f"{letter.subject}: written"
+
+    review = MailReview(replace(case.mail, writer=write))
+    known = {"recipients": ["sid@example.com"], "subject": "Tea", "context": "ask him"}
+    prepared = await review.new(Draft(known))
+    assert (prepared.arguments, prepared.untrusted) == ({"context": "Tea: written"}, frozenset())
+    assert not (await review.new(Draft({**known, "context": ""}))).arguments
+    assert not (await review.new(Draft({"context": "ask him"}))).arguments  # to whom is not known yet
+    dictated = Draft(known, request="Write to Sid “Ask him!” and nothing else")
+    assert not (await review.new(dictated)).arguments
+    with pytest.raises(ToolCallError, match="Sid"):
+        await review.new(Draft({"recipients": ["Sid"]}))
+
+
+async def test_nothing_to_reply_to_is_known_before_anyone_is_asked(case: Case) -> None:
+    with pytest.raises(ToolCallError, match="no email"):
+        await MailReview(case.mail).reply(Draft({"context": "Yes"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "request_", "dictated"),
+    [
+        ("Ask him when.", 'Email Maya "ask him when"', True),
+        ("Ask him when", "Schreib Maya: ask  him when!", True),
+        ("ask him when", "Ask him when in an email", False),
+        ("Ask him", "", False),
+        ("", "Say: nothing", False),
+        ("明天见", "给他写「明天见」", True),
+    ],
+)
+def test_what_the_user_said_word_for_word_is_dictated(text: str, request_: str, dictated: bool) -> None:
+    assert is_dictated(text, request_) is dictated
 
 
 @internet

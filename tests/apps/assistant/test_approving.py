@@ -1,0 +1,52 @@
+"""What each face shows of a call whose text was written for it and whose recipient was looked up."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from plait.apps._approval import show_request
+from plait.apps._output import Output
+from plait.apps.assistant._approving import show_question
+from plait.apps.voice._agent_responder import describe
+from plait.orchestrator import ApprovalRequest, PendingCall
+from plait.planners import Plan, Task
+from plait.tools.assistant import assistant_tools
+
+REPLY = next(tool for tool in assistant_tools(Path("nowhere")) if tool.name == "reply_to_email")
+CALL = PendingCall(
+    Task(1, "reply_to_email", {"context": "tell her yes"}),
+    REPLY,
+    {"context": "Dear Maya, yes."},
+    True,
+    frozenset({"context"}),
+    {"to": "Maya <m@example.org>", "subject": "Re: Tea"},
+    {"context": "tell her yes"},
+)
+
+
+def test_the_chat_shows_to_whom_a_reply_goes_and_from_what_its_text_was_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_question(Output(as_json=False), {1: CALL}, {})
+    lines = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert "to: Maya <m@example.org>" in lines
+    assert "subject: Re: Tea" in lines
+    assert "context = Dear Maya, yes." in lines
+    assert "written for you from: tell her yes" in lines
+    assert "contains text that others wrote" in lines
+    show_question(Output(as_json=False), {1: CALL}, {1: {"context": "Yes!"}})
+    assert "written for you" not in capsys.readouterr().err
+
+
+def test_a_run_at_the_terminal_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    show_request(Output(as_json=False), ApprovalRequest(Plan((CALL.task,)), (CALL,)))
+    shown = " ".join(capsys.readouterr().err.split())
+    assert 'to: Maya <m@example.org> subject: Re: Tea context = "Dear Maya, yes."' in shown
+    assert '(written for you from "tell her yes")' in shown
+
+
+def test_the_voice_reads_back_to_whom_a_reply_goes() -> None:
+    assert describe([replace(CALL, untrusted=False)]) == (
+        "I would reply to email: to, Maya m@example.org; subject, Re: Tea; context, Dear Maya, yes.. Shall I?"
+    )

@@ -1,0 +1,285 @@
+"""Calls whose tools work something out before they are shown to the user, or made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from plait import Agent, ScriptedModel
+from plait.errors import ToolCallError, ToolTimeoutError
+from plait.orchestrator import (
+    POLICIES,
+    Approval,
+    ApprovalRequest,
+    Event,
+    PendingCall,
+    TaskFetcher,
+    TaskPreparing,
+    TaskStarted,
+)
+from plait.planners import Ref, Task, TaskOutcome, Template
+from plait.tools import Draft, Prepared, Tool, Toolbox
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Post:
+    """A tool that sends, whose text is written before, and two that read."""
+
+    written: Mapping[str, Any] = field(default_factory=lambda: {"text": "Dear Sid, hello."})
+    untrusted: frozenset[str] = frozenset()
+    error: Exception | None = None
+    drafts: list[Draft] = field(default_factory=list)
+    sent: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def tools(self) -> list[Tool]:
+        async def send(to: list[str], text: str = "") -> str:
+            """Send a text."""
+            self.sent.append(("unprepared", ", ".join(to), text))
+            return "sent"
+
+        async def prepared_send(to: list[str], text: str = "") -> str:
+            self.sent.append(("prepared", ", ".join(to), text))
+            return "sent"
+
+        async def prepare(draft: Draft) -> Prepared:
+            self.drafts.append(draft)
+            if self.error is not None:
+                raise self.error
+            written = self.written if "text" in draft.arguments else {}
+            return Prepared(written, {"from": "me"}, self.untrusted & written.keys(), prepared_send)
+
+        async def look_up(name: str) -> str:
+            """Look up an address."""
+            return f"{name}@example.com"
+
+        async def make_link() -> str:
+            """Make a link."""
+            return "https://link"
+
+        return [
+            Tool.from_function(send, read_only=False, open_world=True, prepare=prepare),
+            Tool.from_function(look_up, read_only=True, open_world=False),
+            Tool.from_function(make_link, read_only=False, open_world=False),
+        ]
+
+    async def run(
+        self,
+        *tasks: Task,
+        policy: str = "writes",
+        answer: Callable[[ApprovalRequest], Approval | bool] = lambda request: True,
+        earlier: Iterable[TaskOutcome] = (),
+        events: list[Event] | None = None,
+    ) -> tuple[list[TaskOutcome], list[PendingCall]]:
+        shown: list[PendingCall] = []
+
+        async def approve(request: ApprovalRequest) -> Approval | bool:
+            shown.extend(request.calls)
+            return answer(request)
+
+        async def planned() -> Any:
+            for task in tasks:
+                yield task
+
+        fetcher = TaskFetcher(
+            Toolbox(self.tools()),
+            clock=lambda: 0.0,
+            emit=([] if events is None else events).append,
+            policy=POLICIES[policy],
+            approve=approve,
+            earlier=earlier,
+            request="Write to Sid",
+        )
+        await fetcher.run(planned())
+        return fetcher.outcomes, shown
+
+
+SEND = Task(1, "send", {"to": ["sid@example.com"], "text": "say hello"})
+
+
+async def test_what_is_sent_is_what_was_written_and_shown() -> None:
+    post = Post()
+    events: list[Event] = []
+    (outcome,), (call,) = await post.run(SEND, events=events)
+    assert call.arguments == {"to": ["sid@example.com"], "text": "Dear Sid, hello."}
+    assert call.facts == {"from": "me"}
+    assert call.written == {"text": "say hello"}
+    assert post.sent == [("prepared", "sid@example.com", "Dear Sid, hello.")]
+    assert len(post.drafts) == 1
+    assert post.drafts[0].request == "Write to Sid"
+    assert outcome.arguments["text"] == "Dear Sid, hello."
+    assert outcome.planned_arguments == SEND.arguments
+    kinds = [type(event) for event in events]
+    assert kinds.index(TaskPreparing) < kinds.index(TaskStarted)
+
+
+async def test_what_is_declined_is_not_sent() -> None:
+    post = Post()
+    (outcome,), _ = await post.run(SEND, answer=lambda request: False)
+    assert outcome.status == "declined"
+    assert post.sent == []
+
+
+async def test_the_users_words_go_before_what_was_written() -> None:
+    post = Post()
+    await post.run(SEND, answer=lambda request: Approval(frozenset({1}), {1: {"text": "Hi Sid"}}))
+    assert post.sent == [("prepared", "sid@example.com", "Hi Sid")]
+    post = Post()
+    await post.run(SEND, answer=lambda request: Approval(frozenset({1}), {1: {"to": ["ana@example.com"]}}))
+    assert post.sent == [("prepared", "ana@example.com", "Dear Sid, hello.")]
+
+
+async def test_results_in_a_text_are_told_apart_from_it() -> None:
+    post = Post()
+    text = Template(("ask about ", Ref(1)))
+    await post.run(
+        Task(1, "look_up", {"name": "sid"}), Task(2, "send", {"to": [Ref(1)], "text": text}), policy="none"
+    )
+    (draft,) = post.drafts
+    assert draft.arguments == {"to": ["sid@example.com"], "text": "ask about sid@example.com"}
+    assert draft.material == {"text": ("sid@example.com",)}
+
+
+async def test_nothing_is_written_once_the_user_has_approved() -> None:
+    """The text waits for a result that only comes after the approval: it goes out as the user saw it."""
+    post = Post()
+    text = Template(("Join: ", Ref(1)))
+    tasks = (Task(1, "make_link", {}), Task(2, "send", {"to": ["sid@example.com"], "text": text}))
+    _, shown = await post.run(*tasks)
+    assert [call.task.id for call in shown] == [1, 2]
+    assert shown[1].arguments["text"] == "Join: ${1}"
+    assert shown[1].facts == {"from": "me"}
+    assert [draft.arguments for draft in post.drafts] == [{"to": ["sid@example.com"]}]
+    assert post.sent == [("prepared", "sid@example.com", "Join: https://link")]
+
+
+async def test_without_approval_the_text_is_written_before_the_call() -> None:
+    post = Post()
+    _, shown = await post.run(SEND, policy="none")
+    assert not shown
+    assert post.sent == [("prepared", "sid@example.com", "Dear Sid, hello.")]
+
+
+@pytest.mark.parametrize(("policy", "asked"), [("untrusted", 1), ("none", 0)])
+async def test_a_text_by_what_outsiders_wrote_is_shown_where_the_policy_wants_that(
+    policy: str, asked: int
+) -> None:
+    post = Post(untrusted=frozenset({"text"}))
+    _, shown = await post.run(SEND, policy=policy)
+    assert len(shown) == asked
+    assert all(call.untrusted and call.untrusted_arguments == {"text"} for call in shown)
+    assert post.sent == [("prepared", "sid@example.com", "Dear Sid, hello.")]
+    assert len(post.drafts) == 1
+
+
+async def test_what_waits_for_such_a_call_is_asked_about_too() -> None:
+    """Its tool is not open-world, so that only its text tells that outsiders had a hand in it."""
+    sent: list[str] = []
+
+    async def keep(text: str) -> str:
+        """Keep a text."""
+        return text
+
+    async def send(text: str) -> str:
+        """Send a text."""
+        sent.append(text)
+        return "sent"
+
+    async def prepare(draft: Draft) -> Prepared:
+        return Prepared({"text": "by others"}, untrusted=frozenset({"text"}))
+
+    async def planned() -> Any:
+        yield Task(1, "keep", {"text": "write it"})
+        yield Task(2, "send", {"text": Ref(1)})
+
+    async def approve(request: ApprovalRequest) -> bool:
+        assert [(call.task.id, call.arguments) for call in request.calls] == [(2, {"text": "by others"})]
+        return False
+
+    tools = [
+        Tool.from_function(keep, read_only=False, open_world=False, prepare=prepare),
+        Tool.from_function(send, read_only=False, open_world=True),
+    ]
+    fetcher = TaskFetcher(Toolbox(tools), clock=lambda: 0.0, policy=POLICIES["untrusted"], approve=approve)
+    await fetcher.run(planned())
+    assert [outcome.status for outcome in fetcher.outcomes] == ["ok", "declined"]
+    assert sent == []
+
+
+@pytest.mark.parametrize("policy", ["writes", "none"])
+@pytest.mark.parametrize("error", [ToolCallError("There is no email"), ValueError("broken")])
+async def test_a_call_that_cannot_be_prepared_fails_and_nobody_is_asked(
+    policy: str, error: Exception
+) -> None:
+    post = Post(error=error)
+    after = Task(2, "send", {"to": [Ref(1)]})
+    (first, second), shown = await post.run(SEND, after, policy=policy)
+    assert not shown
+    assert (first.status, second.status) == ("failed", "skipped")
+    assert isinstance(first.error, ToolCallError)
+    assert str(error) in str(first.error)
+    assert post.sent == []
+
+
+async def test_others_are_still_asked_about_when_one_cannot_be_prepared() -> None:
+    post = Post(error=ToolCallError("There is no email"))
+    (first, second), shown = await post.run(SEND, Task(2, "make_link", {}))
+    assert [call.task.id for call in shown] == [2]
+    assert (first.status, second.status) == ("failed", "ok")
+
+
+async def test_a_call_whose_text_was_written_is_not_made_again_by_the_next_plan() -> None:
+    post = Post()
+    outcomes, _ = await post.run(SEND)
+    again, shown = await post.run(replace(SEND, id=2), earlier=outcomes)
+    assert again[0].reused
+    assert not shown
+    assert len(post.sent) == 1
+
+
+async def test_a_preparation_has_the_tools_deadline() -> None:
+    async def hang(draft: Draft) -> Prepared:
+        await asyncio.Event().wait()
+        return Prepared()
+
+    async def act() -> None:
+        """Act."""
+
+    tool = Tool.from_function(act, prepare=hang, timeout_s=0.01)
+    with pytest.raises(ToolTimeoutError):
+        await tool.aprepare(Draft({}))
+
+
+async def test_cancelling_a_run_stops_the_writing() -> None:
+    began, stopped = asyncio.Event(), asyncio.Event()
+
+    async def hang(draft: Draft) -> Prepared:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        return Prepared()
+
+    async def act() -> None:
+        """Act."""
+
+    tool = Tool.from_function(act, prepare=hang, read_only=False)
+    agent = Agent(ScriptedModel(["1. act()\n2. join()"]), [tool], policy="writes", approve=None)
+    running = asyncio.create_task(agent.run("Act"))
+    await began.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert stopped.is_set()
+
+
+async def test_arguments_reach_the_preparation_in_the_shapes_that_the_tool_wants() -> None:
+    post = Post()
+    await post.run(Task(1, "send", {"to": "sid@example.com", "text": "x"}))
+    assert post.drafts[0].arguments["to"] == ["sid@example.com"]

@@ -1,0 +1,78 @@
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from plait import ScriptedModel
+from plait.errors import ModelError
+from plait.models import LlamaModel
+from plait.orchestrator import SubAgent, fenced
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_instructions_are_the_static_part_of_every_prompt() -> None:
+    model = ScriptedModel(["one", "two"])
+    agent = SubAgent(model, "You write poems.")
+    assert [await agent.write("on rain"), await agent.write("on snow")] == ["one", "two"]
+    for request, task in zip(model.requests, ("on rain", "on snow"), strict=True):
+        instructions, asked = request.messages
+        assert (instructions.content, asked.content) == ("You write poems.", task)
+        assert instructions.static_chars == len("You write poems.")
+
+
+async def test_a_text_that_is_cut_off_ends_with_a_whole_sentence() -> None:
+    assert (
+        await SubAgent(ScriptedModel(["A whole one. And then a"]), "", max_tokens=5).write("x")
+        == "A whole one."
+    )
+    assert await SubAgent(ScriptedModel(["no end in sight"]), "", max_tokens=2).write("x") == "no end"
+
+
+async def test_a_model_that_does_not_end_is_stopped() -> None:
+    stopped = asyncio.Event()
+
+    async def hang(chunk: int) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    agent = SubAgent(ScriptedModel(["never"], before_chunk=hang), "", timeout_s=0.01)
+    with pytest.raises(ModelError, match=r"wrote no text within 0.01 s"):
+        await agent.write("x")
+    assert stopped.is_set()
+
+
+async def test_a_text_is_shortened_until_the_prompt_has_its_length() -> None:
+    model = ScriptedModel([], context_length=1000)
+    agent = SubAgent(model, "Two words", max_tokens=10)
+    text = " ".join(f"Sentence {i} is about thing {i}." for i in range(200))
+    task = await agent.shortened(text, lambda part: f"Read: {part}", max_prompt_tokens=100, about="thing 150")
+    assert agent.fits(task, max_prompt_tokens=100)
+    assert len(task.split()) > 80
+    assert "Sentence 150 is about thing 150." in task
+    assert await agent.shortened("Short.", str, max_prompt_tokens=100) == "Short."
+
+
+def test_what_is_fenced_cannot_leave_its_fence() -> None:
+    inside = fenced("document", "a </document> b </ DOCUMENT > c <document> <b>")
+    assert inside.startswith("<document>\na ")
+    assert inside.endswith(" <b>\n</document>")
+    assert inside.lower().count("</document") == 1
+    assert inside.lower().count("<document") == 1
+
+
+async def test_a_real_model_reads_its_instructions_once(smollm2: Path) -> None:
+    async with aclosing(LlamaModel(smollm2, context_length=1024)) as model:
+        agent = SubAgent(model, "You repeat what you are told, word for word. " * 8, max_tokens=4)
+        for task in ("apples", "pears"):
+            await agent.write(task)
+        generation = model.stream(agent._messages("plums"), max_tokens=1)
+        await generation.text()
+        assert generation.usage.cached_tokens > 0.8 * generation.usage.prompt_tokens
+        long = "The rent is 900 euros. " + "Nothing else is said here at all. " * 300
+        task = await agent.shortened(long, lambda part: part, max_prompt_tokens=256, about="rent")
+        assert "900 euros" in task
+        assert 200 < model.count_tokens(agent._messages(task)) <= 256

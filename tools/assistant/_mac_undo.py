@@ -1,0 +1,127 @@
+"""Undoing what was made in the applications of macOS: events, reminders, notes and texts put into notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plait.errors import ToolCallError
+from plait.tools.assistant._osascript import Script, ScriptRunner, run_json
+from plait.tools.assistant._undoable import undoable
+
+REMOVE_EVENT = Script(
+    "Calendar",
+    "JavaScript",
+    """
+function run(argv) {
+  const asked = JSON.parse(argv[0]);
+  const app = Application('Calendar');
+  for (const calendar of app.calendars.whose({name: asked.calendar})()) {
+    const found = calendar.events.whose({uid: asked.id});
+    if (found.length === 0) continue;
+    const event = found[0];
+    if (event.summary() !== asked.title || event.startDate().getTime() !== asked.start_ms
+        || event.endDate().getTime() !== asked.end_ms) return JSON.stringify({state: 'changed'});
+    app.delete(event);
+    return JSON.stringify({state: 'removed'});
+  }
+  return JSON.stringify({state: 'missing'});
+}
+""",
+)
+
+REMOVE_REMINDER = Script(
+    "Reminders",
+    "JavaScript",
+    """
+function run(argv) {
+  const asked = JSON.parse(argv[0]);
+  const app = Application('Reminders');
+  for (const list of app.lists.whose({name: asked.list})()) {
+    const found = list.reminders.whose({id: asked.id});
+    if (found.length === 0) continue;
+    const reminder = found[0];
+    if (reminder.name() !== asked.name || reminder.completed()) return JSON.stringify({state: 'changed'});
+    app.delete(reminder);
+    return JSON.stringify({state: 'removed'});
+  }
+  return JSON.stringify({state: 'missing'});
+}
+""",
+)
+
+REMOVE_NOTE = Script(
+    "Notes",
+    "JavaScript",
+    """
+function run(argv) {
+  const asked = JSON.parse(argv[0]);
+  const app = Application('Notes');
+  const found = app.notes.whose({id: asked.id});
+  if (found.length === 0 || found[0].container().name() === 'Recently Deleted')
+    return JSON.stringify({state: 'missing'});
+  if (found[0].plaintext() !== asked.text) return JSON.stringify({state: 'changed'});
+  app.delete(found[0]);
+  return JSON.stringify({state: 'removed'});
+}
+""",
+)
+
+PUT_NOTE_BACK = Script(
+    "Notes",
+    "JavaScript",
+    """
+function run(argv) {
+  const asked = JSON.parse(argv[0]);
+  const found = Application('Notes').notes.whose({id: asked.id});
+  if (found.length === 0 || found[0].container().name() === 'Recently Deleted')
+    return JSON.stringify({state: 'missing'});
+  if (found[0].plaintext() !== asked.text) return JSON.stringify({state: 'changed'});
+  found[0].body = asked.before;
+  return JSON.stringify({state: 'removed'});
+}
+""",
+)
+
+_KIND = "macos"
+_SCRIPTS = {
+    "appended": (PUT_NOTE_BACK, "Took back what was put into the note {name!r}", "The note {name!r}"),
+    "event": (REMOVE_EVENT, "Deleted the event {title!r}", "The event {title!r}"),
+    "note": (REMOVE_NOTE, "Deleted the note {name!r}", "The note {name!r}"),
+    "reminder": (REMOVE_REMINDER, "Deleted the reminder {name!r}", "The reminder {name!r}"),
+}
+
+
+def mac_undoable(text: str, what: str, /, **facts: Any) -> str:
+    """``text`` with how to undo what it tells of, unless the application gave no identifier."""
+    return undoable(text, {"kind": _KIND, "what": what, **facts} if facts["id"] else None)
+
+
+@dataclass(frozen=True)
+class MacUndoer:
+    """Deletes what a call made in an application of macOS, if it is as it was then.
+
+    Args:
+        runner: runs the scripts; ``None`` where there is no Mac.
+    """
+
+    runner: ScriptRunner | None
+    kind = _KIND
+
+    def undo(self, account: Mapping[str, Any]) -> str:
+        """Delete it by its identifier, or put the note back. It blocks.
+
+        Raises:
+            ToolCallError: it has been changed or removed since, or the application failed.
+        """
+        if self.runner is None:
+            raise ToolCallError("this was done on a Mac and can only be undone there")
+        script, done, what = _SCRIPTS[account["what"]]
+        facts = {name: value for name, value in account.items() if name not in {"kind", "what"}}
+        state = run_json(self.runner, script, **facts)["state"]
+        if state == "changed":
+            raise ToolCallError(f"{what.format(**facts)} has been changed since; undo it by hand")
+        if state == "missing":
+            raise ToolCallError(f"{what.format(**facts)} is not there any more; there is nothing to undo")
+        return done.format(**facts)

@@ -1,0 +1,128 @@
+"""What the user is shown of an email before it is written: to whom it goes, and what it will say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from plait.errors import ToolCallError
+from plait.tools import Draft, Prepared
+from plait.tools.assistant._letters import Letter
+from plait.tools.assistant._mail import Mail, MailBox, context_as_it_is
+from plait.tools.assistant._received import Received
+
+_QUOTES = frozenset("\"'“„‟‘‚«‹「『:：")  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class MailReview:
+    """Prepares the calls of the tools that write email, each a ``Preparer``.
+
+    What is prepared is what is written later: the message that is answered or passed on is the one that was
+    shown, whatever has come in meanwhile, and no text is written any more.
+
+    Args:
+        mail: writes the emails.
+    """
+
+    mail: Mail
+
+    async def new(self, draft: Draft) -> Prepared:
+        """A new email."""
+        recipients = draft.arguments.get("recipients")
+        letter = None
+        if recipients is not None:
+            subject = draft.text("subject") or ""
+            letter = self.mail.new(_texts(recipients), _texts(draft.arguments.get("cc")), subject)
+        done = replace(self.mail, writer=context_as_it_is)
+        return replace(await self._written(draft, letter), function=done.compose)
+
+    async def reply(self, draft: Draft) -> Prepared:
+        """An answer; to whom it goes and its subject are facts."""
+        original = await self.mail.box.selected()
+        letter = self.mail.answer(original, _texts(draft.arguments.get("cc")))
+        facts = {"to": ", ".join(map(str, letter.to)), "subject": letter.title}
+        return replace(
+            await self._written(draft, letter), facts=_known(facts), function=self._about(original).reply
+        )
+
+    async def forward(self, draft: Draft) -> Prepared:
+        """A message that is passed on; which one it is, its subject and its attachments are facts."""
+        original = await self.mail.box.selected()
+        recipients = draft.arguments.get("recipients")
+        letter = None
+        if recipients is not None:
+            cc = _texts(draft.arguments.get("cc"))
+            letter = self.mail.passed_on(original, _texts(recipients), cc)
+        title = Letter(to=(), text="", kind="forward", original=original).title
+        facts = {
+            "from": original.from_line,
+            "subject": title,
+            "with": ", ".join(part.name for part in original.attachments),
+        }
+        return replace(
+            await self._written(draft, letter), facts=_known(facts), function=self._about(original).forward
+        )
+
+    async def _written(self, draft: Draft, letter: Letter | None) -> Prepared:
+        """The text, where one is to be written. One that is not known yet goes out as it will be."""
+        context = draft.text("context")
+        if letter is None or not context or is_dictated(context, draft.request):
+            return Prepared()
+        material = draft.material.get("context", ())
+        text = await self.mail.writer(replace(letter, text=context, material=material))
+        if text == context:
+            return Prepared()
+        read_others = letter.original is not None
+        return Prepared({"context": text}, untrusted=frozenset({"context"} if read_others else ()))
+
+    def _about(self, original: Received) -> Mail:
+        """The mail whose selected message is the one that was shown."""
+        return replace(self.mail, box=_Shown(self.mail.box, original), writer=context_as_it_is)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A ``MailBox`` in which one message stays selected."""
+
+    box: MailBox
+    message: Received
+
+    async def selected(self) -> Received:
+        return self.message
+
+    async def save_draft(self, letter: Letter) -> str:
+        return await self.box.save_draft(letter)
+
+    async def send(self, letter: Letter) -> str:
+        return await self.box.send(letter)
+
+
+def is_dictated(text: str, request: str) -> bool:
+    """Whether the user said the text word for word, in quotation marks or after a colon."""
+    wanted, said = _folded(text), _folded(request)
+    at = said.find(wanted) if wanted else -1
+    while at >= 0:
+        if said[:at].rstrip()[-1:] in _QUOTES:
+            return True
+        at = said.find(wanted, at + 1)
+    return False
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip(" .!").casefold()
+
+
+def _texts(value: Any) -> Sequence[str]:
+    """A list of texts; validation has not been there yet."""
+    if value is None:
+        return ()
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    raise ToolCallError(f"{value!r} is no list of email addresses; give each as a text")
+
+
+def _known(facts: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in facts.items() if text}
