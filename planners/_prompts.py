@@ -276,4 +276,4 @@ def check_examples(examples: Iterable[PlanExample], tools: Iterable[Tool]) -> tu
     """
     names = {tool.name for tool in tools}
     kept = tuple(e for e in examples if all(task.tool in names for task in e.plan))
-    return kept if any(e.plan.tasks for e in kept) else ()
+    return kept if any(len(e.plan) for e in kept) else ()
