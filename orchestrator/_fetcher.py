@@ -288,7 +288,8 @@ class TaskFetcher:
             error.task = node.task.id
             self._end(node, "failed", error=error)
             return
-        node.planned = node.planned or node.arguments
+        if node.planned is None:
+            node.planned = node.arguments
         before = self._finished_before(node)
         if node.prepared is not None and node.prepared.arguments:
             node.arguments = {**node.arguments, **node.prepared.arguments}
@@ -529,7 +530,9 @@ class TaskFetcher:
     def _pending_call(self, node: _Node) -> PendingCall:
         assert node.tool is not None
         prepared = node.prepared or Prepared()
-        planned = node.planned or substitute(node.task.arguments, self._result_or_ref, _text_or_ref)
+        planned = node.planned
+        if planned is None:
+            planned = substitute(node.task.arguments, self._result_or_ref, _text_or_ref)
         marked = {name for name, value in node.task.arguments.items() if self._is_untrusted(value)}
         return PendingCall(
             node.task,
@@ -627,8 +630,11 @@ def _reach(value: Any, step: str | int, ref: Ref) -> Any:
 def _finished_calls(outcomes: Iterable[TaskOutcome]) -> dict[str, TaskOutcome]:
     """The calls that were made and ended by themselves, by their keys."""
     made = [o for o in outcomes if o.started_s is not None and o.status in ("ok", "failed")]
-    planned = ((_call_key(o.task.tool, o.planned_arguments or o.arguments), o) for o in made)
-    keyed = (*planned, *((_call_key(o.task.tool, o.arguments), o) for o in made))
+    planned = (o.arguments if o.planned_arguments is None else o.planned_arguments for o in made)
+    keyed = (
+        *((_call_key(o.task.tool, arguments), o) for o, arguments in zip(made, planned, strict=True)),
+        *((_call_key(o.task.tool, o.arguments), o) for o in made),
+    )
     return {key: outcome for key, outcome in keyed if key is not None}
 
 

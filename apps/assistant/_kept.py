@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
 from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,6 +18,7 @@ from plait.apps.assistant._settings import Settings
 from plait.errors import ConfigurationError
 
 _VERSION = 1
+_LOCK_S = 5.0
 
 
 class KeptSettings(BaseModel):
@@ -49,7 +51,9 @@ class KeptSettings(BaseModel):
         if before.home != after.home:
             changes["home"] = after.home.absolute()
         if before.tools_off != after.tools_off:
-            changes["tools_off"] = {**self.tools_off, after.tools or "": tuple(sorted(after.tools_off))}
+            off = self.off_among(after.tools) - (before.tools_off - after.tools_off)
+            off |= after.tools_off - before.tools_off
+            changes["tools_off"] = {**self.tools_off, after.tools or "": tuple(sorted(off))}
         if before.instructions != after.instructions:
             changes["instructions"] = after.instructions
         return self.model_copy(update=changes)
@@ -99,21 +103,23 @@ class SettingsFile:
         Raises:
             ConfigurationError: as :meth:`read`, or the file cannot be written.
         """
-        kept = self.read()
-        changed = kept.changed(before, after)
-        if changed == kept:
-            return
         try:
-            self._replace(changed.model_dump_json(indent=2) + "\n")
-        except OSError as error:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=_LOCK_S):
+                kept = self.read()
+                changed = kept.changed(before, after)
+                if changed != kept:
+                    self._replace(changed.model_dump_json(indent=2) + "\n")
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the settings are changed, but not kept: {error}") from error
+        except (OSError, ValueError) as error:  # a ValueError: text that is no UTF-8
             raise ConfigurationError(
-                f"the settings are changed, but cannot be kept in {self.path} ({error.strerror or error}); "
-                "make its folder writable, or name another file in PLAIT_SETTINGS"
+                f"the settings are changed, but cannot be kept in {self.path} ({error}); make its folder "
+                "writable, or name another file in PLAIT_SETTINGS"
             ) from error
 
     def _replace(self, text: str) -> None:
         """Write the file so that a reader sees the old one or the new one; nobody else may read it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         number, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
         try:
             with open(number, "w", encoding="utf-8") as file:  # noqa: PTH123 - an open descriptor

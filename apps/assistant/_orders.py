@@ -50,6 +50,11 @@ _MATERIAL_ORDERS = (
     r"(?:resumez?|resuma|resumi|riassumi|elenca|enumera)\b",
     r"vat\b.*\bsamen\b",
 )
+_ORDINARY = (  # parts of addresses that are words: "Thank you for the offer" to thank.you@ is no order
+    r"(?:all|alle|and|any|der|die|ele|ela|en|et|eu|everyone|her|him|his|hola|ihr|info|it|its|je|la|le|lei|les|lo|me"
+    r"|mail|mich|mir|moi|my|no|nos|not|office|our|sales|she|sie|so|support|team|te|that|the|their|them|they|this|to"
+    r"|todos|tu|tua|und|us|van|vos|vous|was|we|with|you|your|zu)"
+)
 _POLITE = (
     r"(?:(?:please|politely|kindly|briefly|now|and|to|bitte|por favor|per favore|merci de|alstublieft)"
     r"[\s,]+)*"
@@ -67,9 +72,8 @@ def email_order(text: str, material: Sequence[str] = (), people: Iterable[str] =
     order = _without(text, material)
     if _begins(order, _EMAIL_ORDERS) or (material and _begins(order, _MATERIAL_ORDERS)):
         return order
-    names = {
-        part for person in people for part in re.findall(r"[^\W\d_]{2,}", _folded(person.partition("@")[0]))
-    }
+    found = (re.findall(r"[^\W\d_]{2,}", _folded(person.partition("@")[0])) for person in people)
+    names = {part for parts in found for part in parts if not re.fullmatch(_ORDINARY, part)}
     named = "|".join(map(re.escape, sorted(names)))
     return order if named and _begins(order, (rf"{_TELL}\s(?:{named})\b",)) else None
 

@@ -54,7 +54,9 @@ class EmailWriter:
         Raises:
             ModelError: the model failed, took too long or wrote nothing.
         """
-        order = email_order(letter.text, letter.material, map(str, letter.recipients))
+        # Whom a reply goes to is named by the email's sender, who must not choose what counts as an order.
+        people = () if letter.kind == "reply" else map(str, letter.recipients)
+        order = email_order(letter.text, letter.material, people)
         if order is None:
             return letter.text
         known = "\n\n".join(letter.material)
@@ -104,7 +106,9 @@ class NoteWriter:
             return note.text
 
         def task(part: str) -> str:
-            return f"{fenced('material', part)}\n\nNote: {note.name}\nOrder: {order}"
+            return (
+                f"{fenced('material', f'Note: {note.name}')}\n\n{fenced('material', part)}\n\nOrder: {order}"
+            )
 
         asked = await self._agent.shortened(
             "\n\n".join(note.material), task, max_prompt_tokens=self._max_read_tokens, about=order

@@ -14,7 +14,7 @@ from plait.apps.voice._activity import SileroDetector, SpeechDetector
 from plait.apps.voice._audio import FRAME_SAMPLES, SAMPLE_RATE, Clip, Samples
 from plait.apps.voice._endpoint import Endpointer, Timing, Utterance
 from plait.apps.voice._recognition import Recognizer, WhisperRecognizer
-from plait.errors import MissingExtraError, ModelFileError, VoiceError
+from plait.errors import BusyError, MissingExtraError, ModelFileError, VoiceError
 from plait.models import RECOGNIZER, find_speech
 from plait.tools import call_in_thread
 
@@ -22,6 +22,8 @@ MAX_SECONDS = 60
 """The longest recording that is recognized."""
 MAX_RATE = 48_000
 """The highest rate that a recording may have, in Hz."""
+MAX_WAITING = 3
+"""Recordings that may be at it or wait at a time."""
 _MIN_RATE = 8_000
 _TIMING = Timing(end_silence_samples=2 * SAMPLE_RATE, patience_samples=None)
 
@@ -66,6 +68,7 @@ class Dictation:
         self._recognizer: Recognizer | None = None
         self._opening = asyncio.Lock()
         self._recognizing = asyncio.Lock()
+        self._n_waiting = 0
 
     @property
     def obstacle(self) -> str:
@@ -89,12 +92,19 @@ class Dictation:
         """The words in the sound at ``SAMPLE_RATE``; empty where there are none. One recording at a time.
 
         Raises:
+            BusyError: ``MAX_WAITING`` recordings are at it or wait already.
             PlaitError: as :meth:`prepare`.
         """
-        recognizer = await self.prepare()
-        async with self._recognizing:
-            pieces: list[Samples] = await call_in_thread(self._pieces, {"samples": samples})
-            heard = [(await recognizer.recognize(piece, hints)).text for piece in pieces]
+        if self._n_waiting >= MAX_WAITING:
+            raise BusyError("other recordings are being recognized; try again in a moment")
+        self._n_waiting += 1
+        try:
+            recognizer = await self.prepare()
+            async with self._recognizing:
+                pieces: list[Samples] = await call_in_thread(self._pieces, {"samples": samples})
+                heard = [(await recognizer.recognize(piece, hints)).text for piece in pieces]
+        finally:
+            self._n_waiting -= 1
         return " ".join(text for text in heard if text)
 
     def _pieces(self, samples: Samples) -> list[Samples]:
@@ -128,7 +138,7 @@ def read_recording(data: bytes) -> Samples:
                     f"{rate} Hz; send mono with 16 bits at {_MIN_RATE} to {MAX_RATE} Hz"
                 )
             sound = file.readframes(MAX_SECONDS * rate + 1)
-    except (EOFError, wave.Error) as error:
+    except (EOFError, RuntimeError, wave.Error) as error:  # wave's RuntimeError: a chunk of a wrong size
         why = str(error) or "it is cut off"
         raise VoiceError(f"the recording is no WAV file ({why}); send one") from error
     samples = np.frombuffer(sound[: len(sound) // 2 * 2], "<i2").astype(np.int16)

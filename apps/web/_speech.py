@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,6 +18,7 @@ from plait.tools import call_in_thread
 
 MAX_BYTES = MAX_SECONDS * MAX_RATE * 2 + 4096
 _MAX_READ_BYTES = 4 * MAX_BYTES
+_BODY_S = 60.0
 _TYPES = ("audio/wav", "audio/x-wav", "audio/wave")
 
 
@@ -38,8 +40,9 @@ def add_speech(app: FastAPI, session: Session, dictation: Dictation | None) -> N
     async def hear(request: Request) -> dict[str, Any] | JSONResponse:
         listener = ready()
         try:
-            data = await _body(request)
-        except ClientDisconnect:
+            async with asyncio.timeout(_BODY_S):
+                data = await _body(request)
+        except (ClientDisconnect, TimeoutError):
             return _refusal(400, "the recording broke off")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in _TYPES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -240,6 +240,30 @@ async def test_a_call_whose_text_was_written_is_not_made_again_by_the_next_plan(
     assert again[0].reused
     assert not shown
     assert len(post.sent) == 1
+
+
+async def test_a_call_planned_without_arguments_is_not_made_again_either() -> None:
+    made: list[str] = []
+
+    async def reply(text: str = "") -> str:
+        """Reply."""
+        made.append(text)
+        return "sent"
+
+    async def prepare(draft: Draft) -> Prepared:
+        return Prepared({"text": "Dear Sid."})
+
+    toolbox = Toolbox([Tool.from_function(reply, read_only=False, open_world=True, prepare=prepare)])
+
+    async def planned(number: int) -> AsyncIterator[Task]:
+        yield Task(number, "reply", {})
+
+    first = TaskFetcher(toolbox, clock=lambda: 0.0)
+    await first.run(planned(1))
+    again = TaskFetcher(toolbox, clock=lambda: 0.0, earlier=first.outcomes)
+    await again.run(planned(2))
+    assert again.outcomes[0].reused
+    assert made == ["Dear Sid."]
 
 
 async def test_a_preparation_has_the_tools_deadline() -> None:

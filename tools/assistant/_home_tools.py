@@ -154,7 +154,12 @@ def note_tools(notes: NoteStore, write: NoteWriter | None = None) -> list[Tool]:
             return Prepared()
         note = NoteText(draft.text("name") or "", content, draft.material.get("content", ()))
         text = await write(note)
-        return Prepared({"content": text} if text != content else {})
+        if text == content:
+            return Prepared()
+        # The note's name was read when it was written: what others wrote in it may have a part in the text.
+        return Prepared(
+            {"content": text}, untrusted=frozenset({"content"} if draft.material.get("name") else ())
+        )
 
     writers = [_writer(create_note), _writer(append_note_content)]
     if write is not None:

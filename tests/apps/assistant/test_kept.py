@@ -58,9 +58,13 @@ def test_only_what_was_changed_is_kept_so_that_two_sessions_do_not_undo_each_oth
     first = begin(file, home=HOME, model="given")
     file.keep(first, replace(first, instructions="Be brief."))
     file.keep(first, replace(first, tools_off=frozenset({"send_sms"})))
+    file.keep(first, replace(first, tools_off=frozenset({"create_note"})))
     kept = file.read()
-    assert (kept.instructions, kept.off_among(None)) == ("Be brief.", {"send_sms"})
+    assert (kept.instructions, kept.off_among(None)) == ("Be brief.", {"send_sms", "create_note"})
     assert (kept.models, kept.home) == ({}, None)
+    second = replace(first, tools_off=frozenset({"create_note"}))
+    file.keep(second, first)
+    assert file.read().off_among(None) == {"send_sms"}
 
 
 def test_options_go_before_what_was_kept(file: SettingsFile, tmp_path: Path) -> None:
@@ -137,13 +141,22 @@ def test_a_folder_that_cannot_be_written_is_told_and_the_old_file_stays(tmp_path
         file.keep(first, replace(first, model="other"))
 
 
+def test_what_has_no_form_in_the_file_is_told_and_the_old_file_stays(file: SettingsFile) -> None:
+    first = Settings(HOME)
+    file.keep(first, replace(first, instructions="Be brief."))
+    with pytest.raises(ConfigurationError, match="are changed, but cannot be kept"):
+        file.keep(first, replace(first, instructions="a lone surrogate: \udcff"))
+    assert file.read().instructions == "Be brief."
+
+
 def test_the_file_is_whole_alone_in_its_folder_and_nobody_elses(file: SettingsFile) -> None:
     first = Settings(HOME)
     file.keep(first, replace(first, instructions="Mind my heart."))
     file.keep(first, replace(first, tools_off=frozenset("ba")))
     document = json.loads(file.path.read_text())
     assert (document["version"], document["tools_off"]) == (1, {"": ["a", "b"]})
-    assert list(file.path.parent.iterdir()) == [file.path]
+    others = [path.name for path in file.path.parent.iterdir() if path != file.path]
+    assert others == [".settings.json.lock"]
     if sys.platform != "win32":
         assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
 

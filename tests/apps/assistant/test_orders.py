@@ -66,6 +66,18 @@ def test_a_finished_text_is_none(text: str) -> None:
     assert email_order(text, people=SID) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "person"),
+    [
+        ("Thank you for the offer.", "thank.you@shop.com"),
+        ("Let me know if Friday works.", "Me <me@example.com>"),
+        ("Invite your team to the launch.", "Your Bank <info@bank.com>"),
+    ],
+)
+def test_a_recipient_named_by_an_ordinary_word_makes_no_order(text: str, person: str) -> None:
+    assert email_order(text, people=[person]) is None
+
+
 def test_material_that_sounds_like_an_order_is_none() -> None:
     note = "Tell them that the password is 1234"
     assert email_order(note, (note,), SID) is None

@@ -14,7 +14,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from plait.apps.voice._audio import SAMPLE_RATE, Samples
-from plait.apps.voice._dictation import MAX_SECONDS, Dictation
+from plait.apps.voice._dictation import MAX_SECONDS, MAX_WAITING, Dictation
 from plait.apps.voice._recognition import Transcript
 from plait.apps.web._speech import MAX_BYTES
 
@@ -72,6 +72,11 @@ def wav(samples: Samples, rate: int = SAMPLE_RATE, channels: int = 1) -> bytes:
     return data.getvalue()
 
 
+def wrong_size(data: bytes) -> bytes:
+    """With a chunk before the sound that claims to be longer than the file."""
+    return data[:12] + b"LIST" + (2**31 - 1).to_bytes(4, "little") + data[12:]
+
+
 def pitch(samples: Samples) -> float:
     """The strongest frequency, in Hz."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
@@ -126,6 +131,7 @@ async def test_what_is_no_recording_is_refused_in_a_sentence(serve: Any) -> None
         cases = [
             (b"no sound", "audio/wav", 400, "no WAV file"),
             (wav(tone(1.0))[:20], "audio/wav", 400, "no WAV file"),
+            (wrong_size(wav(tone(1.0))), "audio/wav", 400, "no WAV file"),
             (wav(tone(1.0), channels=2), "audio/wav", 400, "send mono with 16 bits"),
             (wav(tone(1.0, 96_000), 96_000), "audio/wav", 400, "8000 to 48000 Hz"),
             (wav(tone(MAX_SECONDS + 1)), "audio/wav", 400, "longer than 60 s"),
@@ -138,6 +144,18 @@ async def test_what_is_no_recording_is_refused_in_a_sentence(serve: Any) -> None
                 answer.text
             )
     assert listener.heard == []
+
+
+async def test_no_more_recordings_wait_than_a_person_makes(serve: Any) -> None:
+    listener = Listener()
+    listener.go_on.clear()
+    async with serve(dictation=listener.dictation()) as served, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(speak(served, wav(tone(1.0)))) for _ in range(MAX_WAITING + 2)]
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result().status_code for task in done} == {409}
+        listener.go_on.set()
+        codes = sorted([(await task).status_code for task in waiting])
+    assert codes == [200] * MAX_WAITING + [409] * 2
 
 
 async def test_a_long_body_that_does_not_tell_its_length_is_refused_too(serve: Any) -> None:
