@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from plait.apps import _index, _learning
 from plait.apps.assistant import ActionLog
 from plait.apps.cli import app
-from plait.errors import ModelError
+from plait.errors import ContextLengthError, ModelError
 from plait.models import Reply, ScriptedModel
 from plait.retrieval import RANKINGS, HashingEncoder, Usage, load_index
 
@@ -260,6 +260,26 @@ def test_a_fresh_build_forgets_an_interrupted_generation(
     assert (folder / "here" / "generating.jsonl").exists()
     build("--fresh")
     assert not (folder / "here" / "generating.jsonl").exists()
+
+
+@uses_hashed_words
+def test_a_fresh_build_that_generates_goes_on_too(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    broken = ScriptedModel([write_usage] * 4 + [Reply(error=ModelError("out of memory"))])
+    monkeypatch.setattr(_index, "open_model", lambda *_: broken)
+    options = ("build", "here", "--tools", "shop_tools:TOOLS", "--generate", "1", "--fresh")
+    assert index(*options).exit_code != 0
+    rest = ScriptedModel([write_usage] * 4)
+    monkeypatch.setattr(_index, "open_model", lambda *_: rest)
+    assert index(*options).exit_code == 0
+    assert len(rest.requests) == 4
+
+
+@uses_hashed_words
+def test_tools_that_are_too_long_for_the_model_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ContextLengthError(n_prompt=9000, n_answer=80, context_length=8192)
+    monkeypatch.setattr(_index, "open_model", lambda *_: ScriptedModel([Reply(error=error)] * 9))
+    notes = " ".join(build("--usages", "usages.jsonl", "--generate", "1")["notes"])
+    assert "refused 2 (longer than the model's context); the model has no room for add, play_song" in notes
 
 
 @pytest.fixture
