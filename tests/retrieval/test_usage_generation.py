@@ -190,6 +190,7 @@ async def test_a_request_that_was_cut_off_is_not_kept() -> None:
     index = Tool2Vec.fit(box, (), HashingEncoder())
     found = await generate_usages(index, box, model(write=endless), 2)
     assert [usage.query for usage in found.usages] == ["the city forecast for Faro"]
+    assert found.n_refused == {}
 
 
 async def test_what_another_model_wrote_or_for_another_number_is_not_taken(tmp_path: Path) -> None:
