@@ -68,7 +68,12 @@ def build_command(
     tools: Tools = None,
     usages: Usages = None,
     encoder: EncoderName = DEFAULT_ENCODER,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there, usages included.")] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh", help="Forget what is there, usages included; an interrupted --generate goes on."
+        ),
+    ] = False,
     generate: Annotated[
         int | None,
         typer.Option(

@@ -404,6 +404,13 @@ async def test_native_offers_the_functions_of_the_group_first() -> None:
     assert Task(1, "mail", {"value": "a"}) in steps
 
 
+def test_native_tells_of_a_call_of_a_tool_that_is_not_listed_under_a_name_that_servers_accept() -> None:
+    done = TaskOutcome(Task(1, "sums.add", {}), "ok", result=3)
+    context = PlanContext("rain", NOW, outcomes=[done], plans=[Plan((done.task,))])
+    messages = NativePlanner(ScriptedModel([]), BOX).messages(context)
+    assert [call.name for m in messages for call in m.tool_calls] == ["sums_add"]
+
+
 async def test_a_planner_of_ones_own_is_told_the_offer() -> None:
     offers = []
 
