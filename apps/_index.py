@@ -68,7 +68,12 @@ def build_command(
     tools: Tools = None,
     usages: Usages = None,
     encoder: EncoderName = DEFAULT_ENCODER,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there, usages included.")] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh", help="Forget what is there, usages included; an interrupted --generate goes on."
+        ),
+    ] = False,
     generate: Annotated[
         int | None,
         typer.Option(
@@ -93,7 +98,7 @@ def build_command(
             built = build_index(
                 folder, toolbox, known, vectors, skip_unknown=True, fresh=fresh, progress=progress
             )
-        if fresh:
+        if fresh and generate is None:  # one that is interrupted goes on, with the same command
             (folder / _JOURNAL).unlink(missing_ok=True)
         if generate is None:
             return _report(folder, built.index, built.notes, built.n_encoded, began, output)
@@ -279,7 +284,10 @@ def generate_into(
         )
     journal.unlink(missing_ok=True)
     reasons = (f"{count} ({reason})" for reason, count in sorted(generated.n_refused.items()))
-    return index, f"refused {', '.join(reasons) or 'none'}"
+    refused = f"refused {', '.join(reasons) or 'none'}"
+    if generated.too_long:
+        refused += f"; the model has no room for {', '.join(generated.too_long)}"
+    return index, refused
 
 
 @app.command("learn")

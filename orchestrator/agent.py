@@ -68,6 +68,8 @@ PlannerFactory = Callable[[ChatModel, Toolbox], Planner]
 Emit = Callable[[Event], None]
 _FINAL = (AmbiguousError, ApprovalError, DependencyError)
 """What no other plan can mend: the user has to speak, or it follows from another failure."""
+_NO_REASON = "The results so far do not suffice."
+"""Why another plan is wanted, where the joiner does not say."""
 PLANNERS = ("compact", "compiler", "native", "react", "tuned")
 
 
@@ -327,6 +329,8 @@ class Agent:
         run.timings.join_s += clock() - began
         if decision is None:
             raise RunError("the joiner gave neither an answer nor the wish for another plan")
+        if isinstance(decision, Replan) and not decision.reason.strip():
+            return Replan(_NO_REASON)
         return decision
 
     def _context(self, run: Run, history: History, round_: int, feedback: str) -> PlanContext:
@@ -340,6 +344,7 @@ class Agent:
             first_number=history.first_number,
             history=history.turns,
             instructions=self._instructions,
+            called=history.called,
         )
 
 

@@ -49,7 +49,8 @@ class ExampleFinder:
         """The most helpful examples for ``query``, the most helpful last, next to the request.
 
         Each is like the request and unlike those that are chosen before it. One that does not fit is passed
-        over for one that does.
+        over for one that does. None where none of
+        them calls anything: that would teach to call nothing.
 
         Args:
             query: the request. An example of the same words is not shown.
@@ -81,7 +82,7 @@ class ExampleFinder:
                 chosen.append(example)
                 left -= n_tokens
                 nearest = (vectors @ vectors[place]).clip(min=nearest)
-        return tuple(reversed(chosen))
+        return tuple(reversed(chosen)) if any(len(example.plan) for example in chosen) else ()
 
     @cached_property
     def _vectors(self) -> Vectors:

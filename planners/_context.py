@@ -115,6 +115,8 @@ class PlanContext:
     """The conversation's earlier requests, oldest first; the results of their calls may be referred to."""
     instructions: str = ""
     """What the user wants to be kept in mind for every request."""
+    called: Sequence[str] = ()
+    """The tools that the conversation has called, also in requests that ``history`` has no room for."""
     offer: Offer = Offer()
     """What retrieval found for the request; without retrieval nothing."""
 

@@ -53,7 +53,7 @@ class NativePlanner:
         for plan in context.plans:
             batch = [outcomes[task.id] for task in plan]
             calls = tuple(
-                ToolCall(f"call_{o.task.id}", names.get(o.task.tool, o.task.tool), o.task.arguments)
+                ToolCall(f"call_{o.task.id}", names.get(o.task.tool, _stem(o.task.tool)), o.task.arguments)
                 for o in batch
             )
             turns.append(Message("assistant", tool_calls=calls))
@@ -85,12 +85,17 @@ def _function_names(tools: Iterable[Tool]) -> dict[str, str]:
     """Names that function-calling interfaces accept to the tools' own names."""
     names: dict[str, str] = {}
     for tool in tools:
-        stem = re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)[:60]
+        stem = _stem(tool.name)
         name, n = stem, 2
         while name in names:
             name, n = f"{stem}_{n}", n + 1
         names[name] = tool.name
     return names
+
+
+def _stem(name: str) -> str:
+    """A tool's name without what function-calling interfaces refuse."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:60]
 
 
 def _definitions(tools: Collection[Tool]) -> list[dict[str, Any]]:

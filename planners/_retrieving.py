@@ -8,10 +8,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from plait.errors import PlanError
 from plait.models import ChatModel, Message
 from plait.planners._context import Offer, PlanContext, Planner, PlannerStep
 from plait.planners._listing import RECALL, Listing, ToolLister
 from plait.planners._native import NativePlanner
+from plait.planners._plan import Task
 from plait.planners._prompts import PlanExample, describe_tools
 from plait.tools import Tool, Toolbox, call_in_thread
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _MAX_PLANNERS = 64
 _MAX_LATE_EXAMPLES = 3
+_MAX_NAMES = 20  # that an error tells
 _CONTEXT_SHARE = 2  # the model's context, divided by this, is for descriptions of tools
 
 
@@ -31,7 +34,11 @@ class RetrievingPlanner:
     retrieval narrows what the plan may call. Of more, each request's prompt begins with one group of tools
     that belong together, so that a model's cache has the beginning of similar requests, and goes on with
     what else was found. The less sure the retriever is, the more tools are listed, up to all that fit.
-    Another plan, after one that failed, may call more.
+    Another plan, after one that failed or a call that did not succeed, may call more.
+
+    What is searched for is the request, what the user wants to be kept in mind, and, in a conversation, the
+    request together with the one before it, for "yes, please do" says nothing by itself. What the run and
+    the conversation have called is always offered.
 
     Args:
         make: makes the planner that plans, from the tools with which its prompts begin. It should heed
@@ -81,6 +88,7 @@ class RetrievingPlanner:
         """The steps of the planner for this request.
 
         Raises (on iteration):
+            PlanError: the plan calls a tool that was not listed.
             PlaitError: the retriever cannot be used, or what the planner raises.
         """
         listing: Listing
@@ -88,10 +96,13 @@ class RetrievingPlanner:
         planner = self._planner(listing.static)
         async with aclosing(planner.plan(replace(context, offer=offer))) as steps:
             async for step in steps:
+                if isinstance(step, Task):
+                    _check_listed(step, listing)
                 yield step
 
     def _find(self, context: PlanContext) -> tuple[Listing, Offer]:
-        listing = self._lister.choose(context.query, list(_called(context)), widely=bool(context.feedback))
+        is_wide = bool(context.feedback) or not all(outcome.ok for outcome in context.outcomes)
+        listing = self._lister.choose(_queries(context), list(_called(context)), widely=is_wide)
         tools = tuple(self._toolbox[name] for name in listing.further)
         return listing, Offer(listing.allowed, tools, self._examples_for(context.query, listing))
 
@@ -123,7 +134,33 @@ class RetrievingPlanner:
 
 
 def _called(context: PlanContext) -> Iterator[str]:
-    """The tools that the run and the conversation have called."""
-    for turn in context.history:
-        yield from (call.task.tool for call in turn.calls)
-    yield from (outcome.task.tool for outcome in context.outcomes)
+    """The tools that the run and the conversation have called, the last ones first."""
+    yield from (outcome.task.tool for outcome in reversed(context.outcomes))
+    for turn in reversed(context.history):
+        yield from (call.task.tool for call in reversed(turn.calls))
+    yield from context.called
+
+
+def _queries(context: PlanContext) -> list[str]:
+    """What is searched for: the request, also together with the one before it, and the instructions."""
+    queries = [context.query]
+    if context.history:
+        queries.append(f"{context.history[-1].query}\n{context.query}")
+    if context.instructions:
+        queries.append(context.instructions)
+    return queries
+
+
+def _check_listed(task: Task, listing: Listing) -> None:
+    """That the prompt has listed the task's tool.
+
+    Raises:
+        PlanError: it has not.
+    """
+    names = [*listing.static, *listing.further]
+    if task.tool not in names:
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+        raise PlanError(
+            f"the tool {task.tool} of task {task.id} was not offered; offered are "
+            f"{', '.join(names[:_MAX_NAMES])}{more}"
+        )

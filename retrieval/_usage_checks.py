@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from plait.retrieval._name_leaks import names_tool
 from plait.retrieval._parts import encode
 from plait.retrieval._text import split_words
 from plait.retrieval._types import Usage, Vectors
 
 if TYPE_CHECKING:
     from plait.retrieval._tool2vec import Tool2Vec
+    from plait.tools import Toolbox
 
 Refusal = Literal["no request", "names a tool", "repeated", "finds other tools"]
 """Why a usage is not kept."""
@@ -22,20 +24,24 @@ _MIN_PLACES, _MAX_PLACES = 3, 10  # among which its tools must be found
 
 
 class UsageChecker:
-    """Checks usages one by one; each is compared with those that were kept before.
+    """Checks usages one by one; each is compared with the index's and with those that were kept before.
 
     The round trip: a request must find the tools that it was written for, in ``index``, which knows none of
     the usages that are checked.
 
     Args:
         index: the tools, and the usages that they have.
+        toolbox: the same tools with their descriptions.
     """
 
-    def __init__(self, index: Tool2Vec) -> None:
+    def __init__(self, index: Tool2Vec, toolbox: Toolbox) -> None:
         self._index = index
+        self._toolbox = toolbox
         self._n_places = min(max(len(index) // 4, _MIN_PLACES), _MAX_PLACES)
-        self._known = {_normalized(usage.query) for usage in index.usages}
+        self._known: set[str] = set()
         self._vectors: dict[str, list[Vectors]] = defaultdict(list)
+        for usage, vector in zip(index.usages, index.parts.vectors[len(index) :], strict=True):
+            self._remember(usage, vector)
 
     def keep(self, usage: Usage) -> Refusal | None:
         """Keep the usage, or say why not.
@@ -71,19 +77,10 @@ class UsageChecker:
         words = split_words(usage.query)
         if not _MIN_WORDS <= len(words) <= _MAX_WORDS or "{" in usage.query or "()" in usage.query:
             return "no request"
-        if any(_names(usage.query, words, name) for name in usage.tools):
+        if any(names_tool(usage.query, name, self._toolbox[name].description) for name in usage.tools):
             return "names a tool"
         return "repeated" if " ".join(words) in self._known else None
 
 
 def _normalized(query: str) -> str:
     return " ".join(split_words(query))
-
-
-def _names(query: str, words: Sequence[str], name: str) -> bool:
-    """Whether the tool's name is in the query: as it is, or, where it is several words, these in a row."""
-    parts = split_words(name)
-    if len(parts) < 2:  # a word that people use
-        return name.lower() in query.lower().split() and not name.isalpha()
-    rows = (words[i : i + len(parts)] for i in range(len(words) - len(parts) + 1))
-    return name.lower() in query.lower() or any(row == parts for row in rows)

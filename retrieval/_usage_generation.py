@@ -16,21 +16,25 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from plait.errors import ConfigurationError
+from plait.errors import ConfigurationError, ContextLengthError
 from plait.models import ChatModel, Message
 from plait.retrieval._tool2vec import Tool2Vec
 from plait.retrieval._types import Usage
 from plait.retrieval._usage_checks import UsageChecker
 from plait.retrieval._usage_prompts import (
+    PROMPTS_FINGERPRINT,
+    described,
     polishing_messages,
     read_requests,
     requests_grammar,
     writing_messages,
 )
-from plait.tools import Toolbox
+from plait.tools import Tool, Toolbox
 
 _TEMPERATURE = 0.8
 _TOKENS_A_REQUEST = 80
+_AT_ONCE = 10  # requests that a call is asked for: more take room from the prompt, and grow alike
+_TOO_LONG = "longer than the model's context"
 
 GenerationProgress = Callable[[int, int], None]
 """Called with the number of tools that are done, and of those that there are."""
@@ -44,6 +48,8 @@ class GeneratedUsages:
     """Those that were kept."""
     n_refused: Mapping[str, int]
     """How many were not, by the reason."""
+    too_long: tuple[str, ...] = ()
+    """Tools for which less was written, because descriptions are longer than the model's context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,8 @@ async def generate_usages(
         n: how many usages each tool should have. There may be fewer in the end, since some are refused.
         seed: of what the model samples, and of which tools are put together.
         journal: a file to which every tool that is done is written at once, and which is read first: who was
-            interrupted goes on. It is for the caller to delete. A tool that has changed is done again.
+            interrupted goes on. It is for the caller to delete. What another model wrote, or for a tool that
+            has changed, is not taken.
         progress: called for each tool.
 
     Raises:
@@ -84,7 +91,7 @@ async def generate_usages(
     """
     if n < 1:
         raise ConfigurationError(f"{n} usages are wanted for each tool; ask for one or more")
-    checker = UsageChecker(index)
+    checker = UsageChecker(index, toolbox)
     n_known = Counter(name for usage in index.usages for name in usage.tools)
     names = [name for name in index.names if name in toolbox.names and n_known[name] < n]
     done = {written.key: written for written in _read_journal(journal)}
@@ -92,19 +99,22 @@ async def generate_usages(
     for place, name in enumerate(names):
         if progress is not None:
             progress(place, len(names))
-        key = _key(index, toolbox, name, n, seed)
+        n_wanted = n - n_known[name]
+        key = _key(index, toolbox[name], model, n_wanted, seed)
         if key in done:
             checker.remember(done[key].usages)
             found.append(done[key])
             continue
         writer = _Writer(model, toolbox, checker, Random(f"{seed} {name}"))  # noqa: S311
         partners = [other for other in _group_of(index, name) if other in toolbox.names and other != name]
-        found.append(await writer.write(name, key, n - n_known[name], partners))
+        found.append(await writer.write(name, key, n_wanted, partners))
         _append(journal, found[-1])
     if progress is not None:
         progress(len(names), len(names))
     refused = Counter(reason for written in found for reason in written.refused)
-    return GeneratedUsages(tuple(usage for written in found for usage in written.usages), dict(refused))
+    usages = tuple(usage for written in found for usage in written.usages)
+    too_long = tuple(written.tool for written in found if _TOO_LONG in written.refused)
+    return GeneratedUsages(usages, dict(refused), too_long)
 
 
 class _Writer:
@@ -124,10 +134,14 @@ class _Writer:
             ((name,), n - n_together),
             ((name, self._rng.choice(partners)) if n_together else (name,), n_together),
         ):
-            for versions in await self._requests(tools, n_wanted) if n_wanted else ():
-                reason = self._keep_first(versions, tools, usages)
-                if reason is not None:
-                    refused.append(reason)
+            for n_before in range(0, n_wanted, _AT_ONCE):
+                try:
+                    requests = await self._requests(tools, min(_AT_ONCE, n_wanted - n_before))
+                except ContextLengthError:
+                    refused += [_TOO_LONG] * (n_wanted - n_before)
+                    break
+                reasons = [self._keep_first(versions, tools, usages) for versions in requests]
+                refused += [reason for reason in reasons if reason is not None]
         return _Written(name, key, tuple(usages), tuple(refused))
 
     def _keep_first(self, versions: Sequence[str], tools: tuple[str, ...], usages: list[Usage]) -> str | None:
@@ -141,12 +155,19 @@ class _Writer:
         return reason
 
     async def _requests(self, names: Sequence[str], n: int) -> list[tuple[str, ...]]:
-        """Requests that need these tools: each as it was polished, if it was, and as it was written."""
+        """Requests that need these tools: each as it was polished, if it was, and as it was written.
+
+        Raises:
+            ContextLengthError: the tools' descriptions leave no room for the answer.
+        """
         tools = [self._toolbox[name] for name in names]
         written = read_requests(await self._answer(writing_messages(tools, n), n))[:n]
         if not written:
             return []
-        polished = read_requests(await self._answer(polishing_messages(tools, written), len(written)))
+        try:
+            polished = read_requests(await self._answer(polishing_messages(tools, written), len(written)))
+        except ContextLengthError:  # with the requests they have no room; as they are, they may do
+            polished = []
         if len(polished) != len(written):  # nobody knows which is which
             return [(request,) for request in written]
         return [tuple(dict.fromkeys(both)) for both in zip(polished, written, strict=True)]
@@ -160,17 +181,19 @@ class _Writer:
             temperature=_TEMPERATURE,
         )
         async with aclosing(generation):
-            return await generation.text()
+            text = await generation.text()
+        # What was cut off would be a request without its end.
+        return text.rpartition("\n")[0] if generation.finish_reason == "length" else text
 
 
 def _group_of(index: Tool2Vec, name: str) -> Sequence[str]:
     return next((group for group in index.groups if name in group), ())
 
 
-def _key(index: Tool2Vec, toolbox: Toolbox, name: str, n: int, seed: int) -> str:
+def _key(index: Tool2Vec, tool: Tool, model: ChatModel, n: int, seed: int) -> str:
     """What a tool's usages depend on."""
-    text = index.entries.tools[index.entries.numbers[name]].text
-    parts = (name, text, toolbox[name].signature, str(n), str(seed))
+    text = index.entries.tools[index.entries.numbers[tool.name]].text
+    parts = (tool.name, text, described([tool]), model.name, PROMPTS_FINGERPRINT, str(n), str(seed))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -36,6 +37,11 @@ _STIFF = """\
 1. Please perform the exchange of 250 euros to yen.
 2. Convert dinner currency of 80 from dollars to pesos"""
 
+PROMPTS_FINGERPRINT = hashlib.sha256(
+    "\0".join((_WRITE, _POLISH, _EXAMPLE_TOOL, _WRITTEN, _STIFF)).encode()
+).hexdigest()[:16]
+"""Another one whenever the prompts are others."""
+
 _MIN_CHARS, _MAX_CHARS = 8, 240
 _NUMBERED = re.compile(r"^\s*\d+[.):]\s*(.+?)\s*$", re.MULTILINE)
 
@@ -46,7 +52,7 @@ def writing_messages(tools: Sequence[Tool], n: int) -> list[Message]:
         Message.instructions(_WRITE),
         Message("user", _wanted(_EXAMPLE_TOOL, 2)),
         Message("assistant", _WRITTEN),
-        Message("user", _wanted(_described(tools), n)),
+        Message("user", _wanted(described(tools), n)),
     ]
 
 
@@ -56,7 +62,7 @@ def polishing_messages(tools: Sequence[Tool], requests: Sequence[str]) -> list[M
         Message.instructions(_POLISH),
         Message("user", _given(_EXAMPLE_TOOL, _STIFF)),
         Message("assistant", _WRITTEN),
-        Message("user", _given(_described(tools), numbered(requests))),
+        Message("user", _given(described(tools), numbered(requests))),
     ]
 
 
@@ -98,18 +104,19 @@ def numbered(requests: Sequence[str]) -> str:
     return "\n".join(f"{number}. {request}" for number, request in enumerate(requests, 1))
 
 
+def described(tools: Sequence[Tool]) -> str:
+    """The tools as prompts tell of them: signature, description and what is said of arguments."""
+    lines: list[str] = []
+    for tool in tools:
+        lines.append(f"- {tool.signature}: {' '.join(tool.description.split())}")
+        fields = (field for field in tool.arguments.fields if field.description)
+        lines += [f"    {field.name}: {' '.join(field.description.split())}" for field in fields]
+    return "\n".join(lines)
+
+
 def _wanted(tools: str, n: int) -> str:
     return f"Tools:\n{tools}\n\nWrite {n} requests, one a line, numbered."
 
 
 def _given(tools: str, requests: str) -> str:
     return f"Tools:\n{tools}\n\nRequests:\n{requests}"
-
-
-def _described(tools: Sequence[Tool]) -> str:
-    lines: list[str] = []
-    for tool in tools:
-        lines.append(f"- {tool.signature}: {' '.join(tool.description.split())}")
-        described = (field for field in tool.arguments.fields if field.description)
-        lines += [f"    {field.name}: {' '.join(field.description.split())}" for field in described]
-    return "\n".join(lines)

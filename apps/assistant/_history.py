@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,10 +21,12 @@ from plait.tools import Tool, to_jsonable
 
 ActionStatus = Literal["running", "ok", "failed", "cancelled"]
 ActionKind = Literal["reads", "writes", "sends"]
+RequestStatus = Literal["done", "unfinished"]
+"""``done``: it was answered, and every call that was planned for it was made and succeeded."""
 
 MAX_TEXT_CHARS = 4000
 _BUSY_S = 5.0
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE actions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -36,10 +38,16 @@ CREATE TABLE actions (
     status TEXT NOT NULL,
     text TEXT NOT NULL,
     undo TEXT,
-    undone_at TEXT
+    undone_at TEXT,
+    turn INTEGER,
+    request_status TEXT
 )
 """
-_COLUMNS = "id, at, request, tool, kind, arguments, status, text, undo, undone_at"
+_MIGRATIONS = {
+    1: ("ALTER TABLE actions ADD COLUMN turn INTEGER", "ALTER TABLE actions ADD COLUMN request_status TEXT")
+}
+"""By the version of a file, what makes it one of the next."""
+_COLUMNS = "id, at, request, tool, kind, arguments, status, text, undo, undone_at, turn, request_status"
 _log = logging.getLogger("plait")
 
 
@@ -62,6 +70,10 @@ class Action:
     undo: Mapping[str, Any] | None
     """How it can be undone; ``None``: it cannot."""
     undone_at: datetime | None
+    turn: int | None = None
+    """The first call of the same request; ``None`` where ``request_status`` is."""
+    request_status: RequestStatus | None = None
+    """What became of the request; ``None``: it runs, its process ended before, or an older plait made it."""
 
     @property
     def can_be_undone(self) -> bool:
@@ -170,6 +182,15 @@ class ActionLog:
         except sqlite3.Error as error:
             _log.warning("the end of call %d is missing in the history %s: %s", number, self.path, error)
 
+    def conclude(self, numbers: Sequence[int], status: RequestStatus) -> None:
+        """Record what became of the request that these calls were made for; a failure is only logged."""
+        marks = ", ".join("?" * len(numbers))
+        query = f"UPDATE actions SET turn = ?, request_status = ? WHERE id IN ({marks})"  # noqa: S608
+        try:
+            self._db.execute(query, (min(numbers), status, *numbers))
+        except sqlite3.Error as error:
+            _log.warning("what became of a request is missing in the history %s: %s", self.path, error)
+
     def actions(self, *, limit: int | None = None, kinds: frozenset[str] | None = None) -> list[Action]:
         """The newest actions of these kinds (all, if not given), newest first.
 
@@ -235,9 +256,15 @@ class ActionLog:
                 )
             if version == 0:
                 self._db.execute(_SCHEMA)
+            for older in range(version or _VERSION, _VERSION):
+                for statement in _MIGRATIONS[older]:
+                    self._db.execute(statement)
+            if version < _VERSION:
                 self._db.execute(f"PRAGMA user_version = {_VERSION}")
-        finally:
-            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -254,7 +281,7 @@ class ActionLog:
 
 
 def _action(row: tuple[Any, ...]) -> Action:
-    number, at, request, tool, kind, arguments, status, text, undo, undone_at = row
+    number, at, request, tool, kind, arguments, status, text, undo, undone_at, turn, request_status = row
     return Action(
         number,
         datetime.fromisoformat(at),
@@ -266,6 +293,8 @@ def _action(row: tuple[Any, ...]) -> Action:
         text,
         None if undo is None else json.loads(undo),
         None if undone_at is None else datetime.fromisoformat(undone_at),
+        turn,
+        request_status,
     )
 
 

@@ -73,6 +73,8 @@ class Turn:
     """What it came to, once it has ended."""
     questions: list[Question] = field(default_factory=list)
     """What the user was asked, a question for each plan with calls that wait."""
+    actions: list[int] = field(default_factory=list)
+    """The numbers of its calls in the history."""
 
 
 class Session:
@@ -317,7 +319,10 @@ class Session:
         """Make a call and record it; one that cannot be recorded is not made."""
         if self._log is None:
             return await self._executor(tool, arguments)
-        number = self._log.begin(self._current.query if self._current else "", tool, arguments)
+        turn = self._current
+        number = self._log.begin(turn.query if turn else "", tool, arguments)
+        if turn is not None:
+            turn.actions.append(number)
         try:
             result, undo = await self._undo.call(tool, arguments, self._executor)
         except ToolError as error:
@@ -352,8 +357,15 @@ class Session:
             run = Run(turn.query, error=RunError("the run was cancelled"))
             self._take_in(turn, RunStarted(0.0, turn.query))
             self._take_in(turn, RunFinished(0.0, run))
+        if self._log is not None and turn.actions:
+            self._log.conclude(turn.actions, "done" if _is_done(turn.run) else "unfinished")
         self._stream.forget_pieces(turn.number)
         self._current = self._running = None
+
+
+def _is_done(run: Run | None) -> bool:
+    """Whether the request was answered and every call that was planned for it succeeded."""
+    return run is not None and run.error is None and all(outcome.ok for outcome in run.tasks)
 
 
 def _numbers(question: Question) -> set[int]:

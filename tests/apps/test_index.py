@@ -14,9 +14,9 @@ from typer.testing import CliRunner, Result
 from plait.apps import _index, _learning
 from plait.apps.assistant import ActionLog
 from plait.apps.cli import app
-from plait.errors import ModelError
+from plait.errors import ContextLengthError, ModelError
 from plait.models import Reply, ScriptedModel
-from plait.retrieval import RANKINGS, HashingEncoder, load_index
+from plait.retrieval import RANKINGS, HashingEncoder, Usage, load_index
 
 QUERY = "will it rain in Porto"
 
@@ -262,20 +262,45 @@ def test_a_fresh_build_forgets_an_interrupted_generation(
     assert not (folder / "here" / "generating.jsonl").exists()
 
 
+@uses_hashed_words
+def test_a_fresh_build_that_generates_goes_on_too(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    broken = ScriptedModel([write_usage] * 4 + [Reply(error=ModelError("out of memory"))])
+    monkeypatch.setattr(_index, "open_model", lambda *_: broken)
+    options = ("build", "here", "--tools", "shop_tools:TOOLS", "--generate", "1", "--fresh")
+    assert index(*options).exit_code != 0
+    rest = ScriptedModel([write_usage] * 4)
+    monkeypatch.setattr(_index, "open_model", lambda *_: rest)
+    assert index(*options).exit_code == 0
+    assert len(rest.requests) == 4
+
+
+@uses_hashed_words
+def test_tools_that_are_too_long_for_the_model_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ContextLengthError(n_prompt=9000, n_answer=80, context_length=8192)
+    monkeypatch.setattr(_index, "open_model", lambda *_: ScriptedModel([Reply(error=error)] * 9))
+    notes = " ".join(build("--usages", "usages.jsonl", "--generate", "1")["notes"])
+    assert "refused 2 (longer than the model's context); the model has no room for add, play_song" in notes
+
+
 @pytest.fixture
 def history(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three requests: one that went well, one that failed in part, and one of a tool of another index."""
+    """Requests: two that went well, one that failed in part, a declined one, and one of an older plait."""
     path = folder / "history.sqlite3"
     monkeypatch.setenv("PLAIT_HISTORY", str(path))
     with ActionLog(path) as log:
-        for request, name, status in (
-            ("is it wet in Faro, and tell Sid", "get_weather", "ok"),
-            ("is it wet in Faro, and tell Sid", "sendMail", "ok"),
-            ("sing and add", "play_song", "ok"),
-            ("sing and add", "add", "failed"),
-            ("a tune for dinner", "play_song", "ok"),
+        for request, calls, became in (
+            ("is it wet in Faro, and tell Sid", {"get_weather": "ok", "sendMail": "ok"}, "done"),
+            ("sing and add", {"play_song": "ok", "add": "failed"}, "unfinished"),
+            ("is it wet in Porto, and tell Sid", {"get_weather": "ok"}, "unfinished"),  # a mail was declined
+            ("is it wet in Braga, and tell Sid", {"get_weather": "ok"}, None),
+            ("a tune for dinner", {"play_song": "ok"}, "done"),
         ):
-            log.finish(log.begin(request, TOOLS[name], {}), status, "")  # type: ignore[arg-type]
+            numbers = []
+            for name, status in calls.items():
+                numbers.append(log.begin(request, TOOLS[name], {}))
+                log.finish(numbers[-1], status, "")  # type: ignore[arg-type]
+            if became is not None:
+                log.conclude(numbers, became)  # type: ignore[arg-type]
 
 
 LEARNT = "is it wet in Faro, and tell Sid"
@@ -289,6 +314,18 @@ def test_requests_that_went_well_are_learnt_from_the_history(folder: Path) -> No
     usages = {usage.query: set(usage.tools) for usage in load_index(folder / "here").usages}
     assert usages == {LEARNT: {"get_weather", "sendMail"}, "a tune for dinner": {"play_song"}}
     assert "Nothing in the history is new" in index("learn", "here", "--yes").stderr
+
+
+def test_calls_of_two_requests_at_the_same_time_are_told_apart(tmp_path: Path) -> None:
+    with ActionLog(tmp_path / "history.sqlite3") as log:
+        one, other, two = (
+            log.begin(r, TOOLS[t], {}) for r, t in (("a b", "add"), ("c", "add"), ("a b", "sendMail"))
+        )
+        for number in (one, other, two):
+            log.finish(number, "ok", "")
+        log.conclude([one, two], "done")
+        log.conclude([other], "unfinished")
+        assert _learning.usages_of(log.actions()[::-1]) == [Usage("a b", ("add", "sendMail"))]
 
 
 @uses_hashed_words

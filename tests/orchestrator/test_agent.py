@@ -197,6 +197,15 @@ async def test_the_joiner_can_ask_for_another_plan(desk: Desk) -> None:
     assert "the page of b is needed" in agent.model.requests[2].messages[-1].content  # type: ignore[attr-defined]
 
 
+async def test_a_joiner_that_does_not_say_why_still_gets_another_plan(desk: Desk) -> None:
+    agent = desk.agent(
+        '1. read_page(url="a")\n2. join()', "Replan:", '2. read_page(url="b")\n3. join()', "Answer: Otters."
+    )
+    run = await agent.run("What are a and b about?")
+    assert run.answer == "Otters."
+    assert "do not suffice" in agent.model.requests[2].messages[-1].content  # type: ignore[attr-defined]
+
+
 async def test_on_the_last_round_the_joiner_must_answer(desk: Desk) -> None:
     agent = desk.agent('1. read_page(url="a")\n2. join()', "Otters, I think.", max_replans=0)
     run = await agent.run("What is a about?")

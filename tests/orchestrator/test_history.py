@@ -5,6 +5,7 @@ import pytest
 from plait import Agent, ScriptedModel, tool
 from plait.errors import ConfigurationError
 from plait.orchestrator import Run
+from plait.orchestrator._history import recall
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +50,13 @@ async def test_a_long_result_is_cut_in_the_prompt_and_whole_where_it_is_used() -
     assert "more characters]" in prompt(agent, 2)
     assert len(prompt(agent, 2)) < 1200
     assert second.tasks[0].result["count"] == 5000
+
+
+async def test_what_was_called_is_known_where_there_is_no_room_for_the_turns() -> None:
+    first, agent = await asked()
+    history = recall([first], agent.model, max_tokens=1)
+    assert history.turns == ()
+    assert history.called == ("stock",)
 
 
 @pytest.mark.parametrize("planner", ["compact", "compiler", "native", "react", "tuned"])

@@ -9,7 +9,7 @@ import pytest
 from retrieval_samples import make_tool
 
 from plait import ScriptedModel, Toolbox
-from plait.errors import ConfigurationError
+from plait.errors import ConfigurationError, PlanError, ToolCallError
 from plait.models import Message, Reply, ToolCall
 from plait.planners import (
     CompilerPlanner,
@@ -25,6 +25,7 @@ from plait.planners import (
     ReactPlanner,
     RetrievingPlanner,
     Task,
+    TaskOutcome,
     TunedPlanner,
 )
 from plait.retrieval import HashingEncoder, Retriever, ScoredTool
@@ -244,6 +245,139 @@ def test_a_retriever_that_does_not_know_a_tool_is_refused() -> None:
         planner(Partial())
 
 
+class ManyOthers(Words):
+    """Knows twelve tools besides, which it always finds first."""
+
+    def search(self, query: str, k: int) -> list[ScoredTool]:
+        others = [ScoredTool(f"other_{i}", 9.0) for i in range(12)]
+        return [*others, *super().search(query, k)][:k]
+
+
+class SureOthers(ManyOthers):
+    """Selects the first twelve and one, which is one of the toolbox."""
+
+    is_calibrated = True
+
+    def select(self, query: str, recall: float) -> list[ScoredTool]:
+        return self.search(query, 13)
+
+
+@pytest.mark.parametrize("retriever", [ManyOthers(), SureOthers()])
+async def test_tools_that_the_toolbox_has_not_take_no_tools_place(retriever: Retriever) -> None:
+    model = script()
+    await asked(planner(retriever, model), model, PlanContext("mail rain text add", NOW))
+    assert callable_in(model) == {"mail", "rain", "text", "add"}
+
+
+async def test_of_those_that_a_retriever_knows_besides_it_is_asked_for_so_many_more_at_once() -> None:
+    asked_for: list[int] = []
+
+    class Larger(GroupedWords):
+        names = (*NAMES, *(f"other_{i}" for i in range(90)))
+
+        def search(self, query: str, k: int) -> list[ScoredTool]:
+            asked_for.append(k)
+            return [ScoredTool(name, 1.0) for name in reversed(self.names)][:k]
+
+    model = script()
+    await asked(planner(Larger(), model), model, PlanContext("rain", NOW))
+    assert asked_for == [100]
+    assert callable_in(model) == set(NAMES)
+
+
+async def test_a_follow_up_finds_the_tools_of_the_request_before_it() -> None:
+    model = script()
+    past = PastTurn("shall I mail Sid about the rain")
+    context = PlanContext("yes please go ahead and add it", NOW, history=[PastTurn("text Maya"), past])
+    await asked(planner(GroupedWords(), model), model, context)
+    assert callable_in(model) == {"add", "mail", "rain"}
+
+
+async def test_what_the_user_wants_kept_in_mind_is_searched_for_too() -> None:
+    model = script()
+    context = PlanContext("is there rain", NOW, instructions="always text the answer to Sid")
+    await asked(planner(GroupedWords(), model), model, context)
+    assert callable_in(model) == {"rain", "text"}
+
+
+async def test_tools_of_requests_that_the_prompt_has_no_room_for_may_be_called_again() -> None:
+    model = script()
+    await asked(planner(GroupedWords(), model), model, PlanContext("rain", NOW, called=["divide"]))
+    assert callable_in(model) == {"divide", "rain"}
+
+
+async def test_a_group_that_leaves_no_room_for_what_was_found_and_called_is_not_taken() -> None:
+    model = script()
+    n_tokens = planner(GroupedWords(), model)._count_tool(BOX["rain"])
+    made = planner(GroupedWords(), model, tool_tokens=3 * n_tokens + 3)
+    messages = await asked(made, model, PlanContext("rain", NOW, called=["divide", "add"]))
+    assert static(messages) == []
+    assert listed(messages) == ["add", "divide", "rain"]
+
+
+async def test_where_the_best_group_does_not_fit_the_next_one_is_taken() -> None:
+    model = script()
+    n_tokens = planner(GroupedWords(), model)._count_tool(BOX["rain"])
+    made = planner(GroupedWords(), model, tool_tokens=3 * n_tokens + 2)
+    messages = await asked(made, model, PlanContext("text rain", NOW))
+    assert static(messages) == ["forecast", "rain"]
+    assert listed(messages) == ["forecast", "rain", "text"]
+
+
+async def test_a_tool_that_does_not_fit_is_passed_over_for_those_after_it() -> None:
+    long = make_tool("rain", "Says rain aloud. " + "It goes on and on. " * 40, "value")
+    box = Toolbox([long, BOX["mail"], BOX["text"]])
+    model = script()
+    made = RetrievingPlanner(lambda b: CompilerPlanner(model, b), model, box, Words(), tool_tokens=40)
+    messages = await asked(made, model, PlanContext("rain mail text", NOW))
+    assert listed(messages) == ["mail", "text"]
+
+
+async def test_a_call_that_failed_widens_what_may_be_called_also_where_nothing_is_said_of_it() -> None:
+    model = script("Thought: done\nAnswer: yes")
+    failed = TaskOutcome(Task(1, "rain", {}), "failed", error=ToolCallError("no", tool="rain"))
+    context = PlanContext("rain", NOW, outcomes=[failed], plans=[Plan((failed.task,))])
+    await asked(planner(GroupedWords(), model, "react"), model, context)
+    assert callable_in(model) == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("compiler", '1. mail(value="a")\n2. add(value="b")\n3. join()'),
+        ("native", Reply(tool_calls=(ToolCall("1", "mail", {}), ToolCall("2", "add", {})))),
+    ],
+)
+async def test_a_call_of_a_tool_that_was_not_listed_is_no_plan(kind: str, said: str | Reply) -> None:
+    model = ScriptedModel([said])
+    made = planner(GroupedWords(), model, kind, tool_tokens=100 if kind == "native" else 40)
+    tasks: list[str] = []
+
+    async def plan() -> None:
+        async for step in made.plan(PlanContext("rain mail", NOW)):
+            if isinstance(step, Task):
+                tasks.append(step.tool)  # noqa: PERF401  (what came before the error is wanted)
+
+    with pytest.raises(
+        PlanError, match="tool add of task 2 was not offered; offered are forecast, rain, mail"
+    ):
+        await plan()
+    assert tasks == ["mail"]
+
+
+async def test_groups_are_not_made_before_they_are_needed() -> None:
+    class Slow(Words):
+        names = NAMES
+
+        @property
+        def groups(self) -> Sequence[Sequence[str]]:
+            raise AssertionError("groups take long")
+
+    model = script()
+    await asked(planner(Slow(), model), model, PlanContext("rain", NOW))
+    assert callable_in(model) == {"rain"}
+
+
 async def test_the_tuned_prompt_lists_further_tools_after_its_group() -> None:
     model = script("1 join()")
     made = planner(GroupedWords(), model, "tuned", tool_tokens=40)
@@ -268,6 +402,13 @@ async def test_native_offers_the_functions_of_the_group_first() -> None:
     steps: list[PlannerStep] = [step async for step in made.plan(PlanContext("rain mail", NOW))]
     assert [t["function"]["name"] for t in model.requests[-1].tools] == ["forecast", "rain", "mail"]
     assert Task(1, "mail", {"value": "a"}) in steps
+
+
+def test_native_tells_of_a_call_of_a_tool_that_is_not_listed_under_a_name_that_servers_accept() -> None:
+    done = TaskOutcome(Task(1, "sums.add", {}), "ok", result=3)
+    context = PlanContext("rain", NOW, outcomes=[done], plans=[Plan((done.task,))])
+    messages = NativePlanner(ScriptedModel([]), BOX).messages(context)
+    assert [call.name for m in messages for call in m.tool_calls] == ["sums_add"]
 
 
 async def test_a_planner_of_ones_own_is_told_the_offer() -> None:
@@ -318,6 +459,14 @@ def test_examples_of_other_tools_and_the_request_itself_are_left_out() -> None:
     assert finder.find("call the plumber", {"mail", "call"}, n_words) == (EXAMPLES[2],)
     assert finder.find("call the plumber", (), n_words) == ()
     assert ExampleFinder([], HashingEncoder()).find("call", NAMES, n_words) == ()
+
+
+def test_examples_that_call_nothing_are_not_shown_alone() -> None:
+    nothing = example("will it rain cats")
+    finder = ExampleFinder([nothing, EXAMPLES[3]], HashingEncoder(), k=1)
+    assert finder.find("will it rain dogs", NAMES, n_words) == ()
+    both = ExampleFinder([nothing, EXAMPLES[3]], HashingEncoder(), k=2)
+    assert both.find("will it rain dogs", NAMES, n_words) == (EXAMPLES[3], nothing)
 
 
 def test_an_example_that_does_not_fit_makes_way_for_one_that_does() -> None:

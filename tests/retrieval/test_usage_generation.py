@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from retrieval_samples import TOOLS, USAGES
 
-from plait.errors import ConfigurationError, ModelError
+from plait.errors import ConfigurationError, ContextLengthError, ModelError
 from plait.models import LlamaModel, Message, Reply, ScriptedModel
 from plait.retrieval import HashingEncoder, Tool2Vec, Usage, generate_usages
+from plait.retrieval._name_leaks import names_tool
 from plait.retrieval._usage_checks import UsageChecker
 from plait.retrieval._usage_prompts import numbered, read_requests, requests_grammar
 from plait.tools import Toolbox
@@ -123,16 +124,125 @@ async def test_nonsense_is_refused_with_its_reason() -> None:
 def test_what_a_usage_is_refused_for(query: str, reason: str | None) -> None:
     more = [TOOLS["add"], TOOLS["play_song"], TOOLS["get_weather"], TOOLS["sendMail"]]
     index = Tool2Vec.fit(more, USAGES, HashingEncoder())
-    checker = UsageChecker(index)
+    checker = UsageChecker(index, BOX)
     checker._n_places = 1  # as of many tools
     assert checker.keep(Usage(query, ("get_weather",))) == reason
 
 
 def test_a_usage_much_like_another_one_is_refused() -> None:
-    checker = UsageChecker(INDEX)
+    checker = UsageChecker(INDEX, BOX)
     assert checker.keep(Usage("the city forecast for Faro", ("get_weather",))) is None
     assert checker.keep(Usage("the city forecast for Faro", ("get_weather",))) == "repeated"
     assert checker.keep(Usage("for Faro, the forecast city", ("get_weather",))) == "repeated"
+
+
+def test_a_usage_much_like_one_of_the_index_is_refused() -> None:
+    index = Tool2Vec.fit(BOX, [Usage("the city forecast for Faro", ("get_weather",))], HashingEncoder())
+    checker = UsageChecker(index, BOX)
+    assert checker.keep(Usage("for Faro, the forecast city", ("get_weather",))) == "repeated"
+
+
+async def test_many_requests_are_asked_for_in_batches() -> None:
+    numbers: list[int] = []
+
+    def count(messages: Sequence[Message]) -> str:
+        numbers.append(int(re.findall(r"Write (\d+) requests", messages[-1].content)[0]))
+        return ""
+
+    box = Toolbox([BOX["get_weather"]])
+    await generate_usages(Tool2Vec.fit(box, (), HashingEncoder()), box, model(write=count), 23)
+    assert numbers == [10, 10, 3]
+
+
+async def test_a_tool_that_is_too_long_for_the_model_is_passed_over_and_named(tmp_path: Path) -> None:
+    def refusing(messages: Sequence[Message]) -> str | Reply:
+        if "add" in asked_of(messages):
+            return Reply(error=ContextLengthError(n_prompt=9000, n_answer=80, context_length=8192))
+        return writer(messages)
+
+    journal = tmp_path / "journal.jsonl"
+    found = await generate_usages(INDEX, BOX, model(write=refusing), 2, journal=journal)
+    assert found.too_long == ("add",)
+    assert found.n_refused == {"longer than the model's context": 2}
+    assert {name for usage in found.usages for name in usage.tools} == {
+        "get_weather",
+        "sendMail",
+        "play_song",
+    }
+    assert await generate_usages(INDEX, BOX, model(0), 2, journal=journal) == found
+
+
+async def test_where_there_is_no_room_for_polishing_a_request_is_kept_as_it_was_written() -> None:
+    def refusing(messages: Sequence[Message]) -> str | Reply:
+        if "Requests:" in messages[-1].content:
+            return Reply(error=ContextLengthError(n_prompt=9000, n_answer=80, context_length=8192))
+        return writer(messages)
+
+    found = await generate_usages(INDEX, BOX, model(write=refusing), 1)
+    assert {usage.query for usage in found.usages} == {requests[0] for requests in REQUESTS.values()}
+
+
+async def test_a_request_that_was_cut_off_is_not_kept() -> None:
+    def endless(messages: Sequence[Message]) -> str:
+        return "1. the city forecast for Faro\n2. the forecast for the city " + "and so on " * 200
+
+    box = Toolbox([BOX["get_weather"]])
+    index = Tool2Vec.fit(box, (), HashingEncoder())
+    found = await generate_usages(index, box, model(write=endless), 2)
+    assert [usage.query for usage in found.usages] == ["the city forecast for Faro"]
+    assert found.n_refused == {}
+
+
+async def test_what_another_model_wrote_or_for_another_number_is_not_taken(tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    await generate_usages(INDEX, BOX, model(), 1, journal=journal)
+    other = ScriptedModel([writer] * 8, grammar_kind="lark", name="another")
+    await generate_usages(INDEX, BOX, other, 1, journal=journal)
+    assert len(other.requests) == 8
+    index = Tool2Vec.fit(
+        BOX, USAGES[:1], HashingEncoder()
+    )  # of get_weather one is missing, of the others two
+    rest = model()
+    await generate_usages(index, BOX, rest, 2, journal=journal)
+    assert asked_of(rest.requests[0].messages) == ["add"]
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "description"),
+    [
+        ("please use argsort on my array", "numpy.argsort", "The indices that would sort an array."),
+        ("please use argsort on my array", "argsort", "The indices that would sort an array."),
+        ("run np.linalg.norm on this", "numpy.linalg.norm", "Matrix or vector norm."),
+        ("take linalg.norm of it", "numpy.linalg.norm", "Matrix or vector norm."),
+        ("call describe_instances for me", "ec2.describe_instances", "Tells of machines."),
+        ("use groupby on it", "pandas.DataFrame.groupby", "Group rows by a column."),
+        ("run get_userid now", "get_user_id", "The number of a user."),
+        ("run getUserID now", "get_user_id", "The number of a user."),
+        ("run get-user-id now", "get_user_id", "The number of a user."),
+        ("can you `sort` these names", "list.sort", "Sort items."),
+        ("call names.sort for me", "list.sort", "Sort items."),
+        ("use mcp.files.read_text here", "mcp__files__read_text", "The text of a file."),
+    ],
+)
+def test_a_request_that_names_its_tool_is_told(query: str, name: str, description: str) -> None:
+    assert names_tool(query, name, description)
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "description"),
+    [
+        ("sort these names by length", "list.sort", "Sort items."),
+        ("please sort these names", "sort", "Sorts items."),
+        ("what is the mean of 3, 4 and 8", "numpy.mean", "Compute the arithmetic mean."),
+        ("what is the vector norm of 3 and 4", "numpy.linalg.norm", "Matrix or vector norm."),
+        ("who is the user with this id", "get_user_id", "The number of a user."),
+        ("group the sales by city", "pandas.DataFrame.groupby", "Group rows by a column."),
+        ("put these in order of size", "argsort", "The indices that would sort an array."),
+        ("I have names. sort them", "list.sort", "Sort items."),
+    ],
+)
+def test_words_that_people_use_name_no_tool(query: str, name: str, description: str) -> None:
+    assert not names_tool(query, name, description)
 
 
 async def test_who_was_interrupted_goes_on_where_he_was(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The history of what was done, and undoing it."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from plait.apps.assistant import (
 from plait.apps.cli import app
 from plait.errors import ConfigurationError, ToolCallError
 from plait.models import ChatModel, ScriptedModel
+from plait.orchestrator import ApprovalRequested
 from plait.tools import Toolbox, tool
 from plait.tools.assistant import Home, assistant_tools
 
@@ -219,6 +221,59 @@ def test_two_processes_share_a_history(log: ActionLog) -> None:
     with ActionLog(log.path) as other:
         number = other.begin("r", assistant_tools("nowhere")[0], {})
         assert log.action(number).status == "running"
+
+
+def test_an_older_history_is_brought_up_to_date_and_does_not_tell_what_became_of_requests(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "history.sqlite3"
+    with sqlite3.connect(path) as db:
+        db.execute(
+            "CREATE TABLE actions (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+            "request TEXT NOT NULL, tool TEXT NOT NULL, kind TEXT NOT NULL, arguments TEXT NOT NULL, "
+            "status TEXT NOT NULL, text TEXT NOT NULL, undo TEXT, undone_at TEXT)"
+        )
+        values = ("2026-11-21T10:00:00.000+00:00", "tea", "create_note", "writes", "{}", "ok", "")
+        db.execute(f"INSERT INTO actions VALUES (NULL, {', '.join('?' * 7)}, NULL, NULL)", values)
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    for _ in range(2):
+        with ActionLog(path) as log:
+            (action,) = log.actions()
+            assert (action.request, action.turn, action.request_status) == ("tea", None, None)
+    with ActionLog(path) as log:
+        log.conclude([1], "done")
+        assert log.action(1).request_status == "done"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("approved", "became"), [(True, "done"), (False, "unfinished"), (None, "unfinished")]
+)
+async def test_what_became_of_a_request_is_recorded(
+    approved: bool | None, became: str, tmp_path: Path, log: ActionLog
+) -> None:
+    """Approved, declined, or cancelled while it waits."""
+    plan = '1. open_note(name="Tea")\n2. create_note(name="Milk", content="$1")\n3. join()'
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "Tea.md").write_text("Green")
+    async with Session(AtHome(plan), Settings(tmp_path, "scripted"), log=log) as session:
+
+        async def answer() -> None:
+            async for entry in session.follow():
+                if isinstance(entry.event, ApprovalRequested):
+                    if approved is None:
+                        session.cancel()
+                    else:
+                        session.decide_all(1, approved=approved)
+                    return
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer())
+            group.create_task(session.ask("Copy the note on tea"))
+    made = log.actions()
+    assert len(made) == (2 if approved else 1)
+    assert {(action.turn, action.request_status) for action in made} == {(1, became)}
 
 
 @pytest.mark.parametrize("make", ["damaged", "folder", "newer"])
