@@ -536,9 +536,10 @@ class TaskFetcher:
             node.tool,
             {**planned, **prepared.arguments},
             node.untrusted,
-            frozenset(marked) | prepared.untrusted,
+            frozenset(marked) | (prepared.untrusted & prepared.arguments.keys()),
             prepared.facts,
             {name: planned.get(name) for name in prepared.arguments},
+            prepared.untrusted & prepared.facts.keys(),
         )
 
     def _is_untrusted(self, value: Any) -> bool:

@@ -34,7 +34,8 @@ class Prepared:
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the arguments do not tell, such as to whom a reply goes: texts by what they are."""
     untrusted: frozenset[str] = frozenset()
-    """Those of ``arguments`` that were written by what outsiders wrote."""
+    """Those of ``arguments`` and ``facts`` in which outsiders may have had a hand: texts that a model wrote
+    after it had read theirs, an address that a message has its answers go to."""
     function: Callable[..., Any] | None = None
     """What is called in the place of the tool's function, with the same arguments, so that the facts hold
     whatever has changed meanwhile; sync or async as that is."""

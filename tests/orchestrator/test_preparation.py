@@ -52,7 +52,9 @@ class Post:
             if self.error is not None:
                 raise self.error
             written = self.written if "text" in draft.arguments else {}
-            return Prepared(written, {"from": "me"}, self.untrusted & written.keys(), prepared_send)
+            return Prepared(
+                written, {"from": "me"}, self.untrusted & (written.keys() | {"from"}), prepared_send
+            )
 
         async def look_up(name: str) -> str:
             """Look up an address."""
@@ -175,6 +177,18 @@ async def test_a_text_by_what_outsiders_wrote_is_shown_where_the_policy_wants_th
     assert all(call.untrusted and call.untrusted_arguments == {"text"} for call in shown)
     assert post.sent == [("prepared", "sid@example.com", "Dear Sid, hello.")]
     assert len(post.drafts) == 1
+
+
+@pytest.mark.parametrize(("policy", "asked"), [("untrusted", 1), ("none", 0)])
+async def test_a_fact_that_outsiders_told_is_marked_and_asked_about_like_an_argument(
+    policy: str, asked: int
+) -> None:
+    post = Post(untrusted=frozenset({"from"}))
+    _, shown = await post.run(SEND, policy=policy)
+    assert len(shown) == asked
+    for call in shown:
+        assert call.untrusted
+        assert (call.untrusted_facts, call.untrusted_arguments) == ({"from"}, frozenset())
 
 
 async def test_what_waits_for_such_a_call_is_asked_about_too() -> None:
