@@ -23,7 +23,7 @@ MAX_KINDS = 3000
 
 _CENTRALITY, _POSITION, _RELEVANCE = 0.6, 0.25, 0.6
 _REDUNDANCY = 0.5  # of a sentence that says what another one says already
-_COMMON = 1000  # sentences with a term; to follow those that more share would take the square of the time
+_MAX_LIKE = 10_000  # terms of other sentences that one is compared with, those of the rarest terms first
 
 _Vector = Mapping[str, float]
 
@@ -161,10 +161,14 @@ def _diverse(vectors: Sequence[_Vector], worth: Sequence[float], kinds: _Kinds) 
             continue
         is_told.add(kind)
         likeness: dict[int, float] = defaultdict(float)
-        for term, value in vectors[kind].items():
-            if len(holders[term]) <= _COMMON:
-                for other in holders[term]:
-                    likeness[other] += value * vectors[other][term]
+        n_left = _MAX_LIKE
+        for term in sorted(vectors[kind], key=lambda term: len(holders[term])):
+            n_left -= len(holders[term])
+            if n_left < 0:
+                break
+            value = vectors[kind][term]
+            for other in holders[term]:
+                likeness[other] += value * vectors[other][term]
         if vectors[kind]:
             likeness[kind] = 1.0
         for other, value in likeness.items():
