@@ -67,13 +67,17 @@ class MailReview:
         return _about_others(written, facts, self._of(original).forward)
 
     async def _written(self, draft: Draft, letter: Letter | None) -> Prepared:
-        """The text, where one is to be written. One that is not known yet goes out as it will be."""
-        context = draft.text("context")
+        """The text, where one is to be written. The marks for results that do not exist yet stay in it."""
+        context = draft.text("context") or draft.waiting.get("context")
         if letter is None or not context or is_dictated(context, draft.request):
             return Prepared()
+        marks = draft.marks.get("context", ())
+        asked = (
+            f"{context}\n\nWrite {' and '.join(marks)} just so: it is filled in later." if marks else context
+        )
         material = draft.material.get("context", ())
-        text = await self.mail.writer(replace(letter, text=context, material=material))
-        if text == context:
+        text = await self.mail.writer(replace(letter, text=asked, material=material))
+        if text == asked or not all(mark in text for mark in marks):
             return Prepared()
         read_others = letter.original is not None
         return Prepared({"context": text}, untrusted=frozenset({"context"} if read_others else ()))

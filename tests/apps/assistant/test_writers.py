@@ -106,6 +106,33 @@ async def test_what_stands_in_the_draft_is_what_the_user_approved(tmp_path: Path
     assert message.get_content().startswith(f"{body}\n\nOn ")  # type: ignore[attr-defined]
 
 
+async def test_an_order_around_a_result_that_comes_later_is_written_before_it(tmp_path: Path) -> None:
+    plan = (
+        '1. create_note(name="Pins", content="Bring pins")\n'
+        '2. compose_new_email(recipients=["sid@example.com"], subject="Link", '
+        'context="Tell him the link is ${1}")\n3. join()'
+    )
+    body = "Hi Sid,\n\nhere it is: ${1}.\n\nBest"
+    _, call = await carry_out(tmp_path, plan, body)
+    assert call.arguments["context"] == body
+    assert call.written == {"context": "Tell him the link is ${1}"}
+    (draft,) = (tmp_path / "home" / "mail" / "Drafts" / "cur").iterdir()
+    content = message_from_bytes(draft.read_bytes(), policy=default).get_content()  # type: ignore[attr-defined]
+    assert "Tell him" not in content
+    assert "${1}" not in content
+    assert content.startswith("Hi Sid,\n\nhere it is: ")
+
+
+async def test_a_finished_text_around_a_later_result_goes_out_as_it_is_planned(tmp_path: Path) -> None:
+    plan = (
+        '1. create_note(name="Pins", content="Bring pins")\n'
+        '2. compose_new_email(recipients=["sid@example.com"], context="Here it is: ${1}")\n3. join()'
+    )
+    _, call = await carry_out(tmp_path, plan)
+    assert call.arguments["context"] == "Here it is: ${1}"
+    assert call.written == {}
+
+
 async def test_an_answer_to_an_address_that_its_sender_chose_is_asked_about(tmp_path: Path) -> None:
     plan = '1. reply_to_email(context="I come on Monday.")\n2. join()'
     (call,) = await carry_out(tmp_path, plan, approve=False, policy="untrusted")
