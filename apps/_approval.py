@@ -55,7 +55,8 @@ def show_request(output: Output, request: ApprovalRequest) -> None:
             Text.assemble((printable(f"  {number}. {tool.name}"), "bold"), f"  {printable(tool.description)}")
         )
         for name, fact in call.facts.items():
-            output.note(f"{name}: {fact}", indent=7)
+            others = "  (written by others)" if name in call.untrusted_facts else ""
+            output.note(f"{name}: {fact}{others}", style="yellow" if others else "", indent=7)
         for name, value in call.arguments.items():
             written = f"  (written for you from {_shown(call.written[name])})" if name in call.written else ""
             output.note(f"{name} = {_shown(value)}{written}", indent=7)

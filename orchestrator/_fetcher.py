@@ -38,6 +38,7 @@ from plait.orchestrator._events import (
     TaskStarted,
 )
 from plait.orchestrator._policy import Approval, ApprovalRequest, Approver, PendingCall, Policy, ask_for_none
+from plait.orchestrator._waiting import mark_of, marks_of, with_results
 from plait.planners import Plan, Ref, Status, Task, TaskOutcome, Template, references, substitute
 from plait.tools import Draft, Prepared, Tool, Toolbox, to_text
 
@@ -292,7 +293,8 @@ class TaskFetcher:
             node.planned = node.arguments
         before = self._finished_before(node)
         if node.prepared is not None and node.prepared.arguments:
-            node.arguments = {**node.arguments, **node.prepared.arguments}
+            written = substitute(node.prepared.arguments, self._result_of, to_text)
+            node.arguments = {**node.arguments, **written}
         if before is not None:
             node.untrusted |= before.untrusted
             self._end(node, before.status, result=before.result, error=before.error, reused=True)
@@ -370,14 +372,24 @@ class TaskFetcher:
         self._emit(TaskPreparing(self._clock(), node.task))
         known = {name: value for name, value in node.task.arguments.items() if self._is_known(value)}
         arguments = substitute(known, self._result_of, to_text)
-        material = {name: self._material(value) for name, value in known.items()}
-        draft = Draft(arguments, {k: texts for k, texts in material.items() if texts}, self._request)
+        marks = self._marks(node.task, known)
+        waiting = {name: node.task.arguments[name] for name in marks}
+        material = {name: self._material(value) for name, value in (known | waiting).items()}
+        draft = Draft(
+            arguments,
+            {k: texts for k, texts in material.items() if texts},
+            self._request,
+            substitute(waiting, self._result_or_ref, _text_or_ref),
+            {name: tuple(found) for name, found in marks.items()},
+        )
         call = InContext(tool.aprepare(draft), self._context.copy())
         try:
             node.prepared = await call
         except ToolError as error:
             self._end(node, "failed", error=error)
             return False
+        if marks:
+            node.prepared = replace(node.prepared, arguments=_to_be_filled(node.prepared.arguments, marks))
         if node.prepared.untrusted and not node.untrusted:
             self._taint(node)
         if node.planned is not None and node.prepared.arguments:
@@ -396,10 +408,20 @@ class TaskFetcher:
         """Whether all results that a planned argument uses can be read."""
         return not any(isinstance(self._result_or_ref(ref), Ref) for ref in references(value))
 
+    def _marks(self, task: Task, known: Mapping[str, Any]) -> dict[str, Mapping[str, Ref]]:
+        """By argument that is a text and waits for results, the marks that stand in it for these."""
+        texts = {k: v for k, v in task.arguments.items() if isinstance(v, Template) and k not in known}
+        marks = {
+            name: marks_of(tuple(self._result_or_ref(p) if isinstance(p, Ref) else p for p in text.parts))
+            for name, text in texts.items()
+        }
+        return {name: found for name, found in marks.items() if found}
+
     def _material(self, value: Any) -> tuple[str, ...]:
-        """The results in a planned text."""
+        """The results in a planned text that can be read."""
         parts = value.parts if isinstance(value, Template) else (value,)
-        return tuple(to_text(self._result_of(part)) for part in parts if isinstance(part, Ref))
+        results = (self._result_or_ref(part) for part in parts if isinstance(part, Ref))
+        return tuple(to_text(result) for result in results if not isinstance(result, Ref))
 
     async def _outcome_of(self, call: InContext, tool: Tool) -> tuple[Any, ToolError | None]:
         try:
@@ -537,11 +559,12 @@ class TaskFetcher:
         return PendingCall(
             node.task,
             node.tool,
-            {**planned, **prepared.arguments},
+            {**planned, **substitute(prepared.arguments, self._result_or_ref, _text_or_ref)},
             node.untrusted,
-            frozenset(marked) | prepared.untrusted,
+            frozenset(marked) | (prepared.untrusted & prepared.arguments.keys()),
             prepared.facts,
             {name: planned.get(name) for name in prepared.arguments},
+            prepared.untrusted & prepared.facts.keys(),
         )
 
     def _is_untrusted(self, value: Any) -> bool:
@@ -606,7 +629,16 @@ def _reading(what: str) -> Iterator[None]:
 
 
 def _text_or_ref(value: Any) -> str:
-    return f"${{{str(value)[1:]}}}" if isinstance(value, Ref) else to_text(value)
+    return mark_of(value) if isinstance(value, Ref) else to_text(value)
+
+
+def _to_be_filled(written: Mapping[str, Any], marks: Mapping[str, Mapping[str, Ref]]) -> dict[str, Any]:
+    """What was written, with references for marks; without texts that leave a mark out."""
+    filled = {
+        name: with_results(text, marks[name]) if name in marks and isinstance(text, str) else text
+        for name, text in written.items()
+    }
+    return {name: text for name, text in filled.items() if not (name in marks and text is None)}
 
 
 def _reach(value: Any, step: str | int, ref: Ref) -> Any:

@@ -23,13 +23,15 @@ class PendingCall:
     arguments: Mapping[str, Any]
     """Its arguments; where another waiting call's result is missing, the reference to it stands."""
     untrusted: bool
-    """Whether outsiders may have written something that stands in the arguments."""
+    """Whether outsiders may have written something that stands in the arguments or the facts."""
     untrusted_arguments: frozenset[str] = frozenset()
     """The arguments in which it stands."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the arguments do not tell, such as to whom a reply goes; see :class:`~plait.tools.Prepared`."""
     written: Mapping[str, Any] = field(default_factory=dict)
     """By argument that was written for the call, what the plan says there."""
+    untrusted_facts: frozenset[str] = frozenset()
+    """The facts that outsiders may have written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def ask_for_writes(tool: Tool, untrusted: bool) -> bool:
 
 
 def ask_for_untrusted(tool: Tool, untrusted: bool) -> bool:
-    """Calls that send or destroy and whose arguments carry what outsiders wrote."""
+    """Calls that send or destroy and whose arguments or facts carry what outsiders wrote."""
     known = tool.annotations
     sends = known.open_world is True and known.read_only is not True
     return untrusted and (sends or known.destructive is True)

@@ -12,6 +12,8 @@ from plait.orchestrator._selection import Ranking, rank
 from plait.tools import call_in_thread
 
 _N_SPARE_CHARS = 2000
+_MAX_TOKEN_CHARS = 16  # on average; no text has longer tokens
+_SAMPLE_CHARS, _N_SAMPLES = 4000, 3
 
 
 class SubAgent:
@@ -60,9 +62,14 @@ class SubAgent:
         return written[: end + 1] or written
 
     def fits(self, task: str, *, max_prompt_tokens: int | None = None) -> bool:
-        """Whether the model can take a task, in a prompt of at most that length."""
+        """Whether the model can take a task, in a prompt of at most that length.
+
+        What is far longer is told from its length alone, so that no book is tokenized to learn that.
+        """
         room = self._model.context_length - self._max_tokens
         limit = room if max_prompt_tokens is None else min(room, max_prompt_tokens)
+        if len(task) > _MAX_TOKEN_CHARS * limit:
+            return False
         return self._model.count_tokens(self._messages(task)) <= limit
 
     async def shortened(
@@ -78,14 +85,23 @@ class SubAgent:
 
         if fits(text):
             return frame(text)
-        n_tokens = self._model.count_tokens(self._messages(text))
-        max_chars = _N_SPARE_CHARS + 2 * len(text) * max_prompt_tokens // n_tokens
+        sample = _sample(text)
+        n_tokens = self._model.count_tokens(self._messages(sample))
+        max_chars = _N_SPARE_CHARS + 2 * len(sample) * max_prompt_tokens // n_tokens
         # Only what needs no model is in the thread: it goes on when this is cancelled, the model may not.
         ranking: Ranking = await call_in_thread(rank, {"text": text, "about": about, "max_chars": max_chars})
         return frame(ranking.longest(fits))
 
     def _messages(self, task: str) -> list[Message]:
         return [self._instructions, Message("user", task)]
+
+
+def _sample(text: str) -> str:
+    """What tells how long a text's tokens are: of a long one, parts from its beginning to its end."""
+    if len(text) <= _SAMPLE_CHARS * _N_SAMPLES:
+        return text
+    step = (len(text) - _SAMPLE_CHARS) // (_N_SAMPLES - 1)
+    return "".join(text[k * step : k * step + _SAMPLE_CHARS] for k in range(_N_SAMPLES))
 
 
 def fenced(name: str, text: str) -> str:

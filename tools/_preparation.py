@@ -13,11 +13,16 @@ class Draft:
 
     arguments: Mapping[str, Any]
     """Its arguments as they were planned, in the shapes that the tool wants and with results in the place of
-    references, but not validated; those that wait for a result are missing."""
+    references, but not validated; those that wait for a result are missing, see ``waiting``."""
     material: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By argument, the results of other calls that stand in it, as text."""
     request: str = ""
     """What the user asked for, in the user's words; empty if unknown."""
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    """The texts among the arguments that wait for results, with marks such as ``${1}`` for these."""
+    marks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By argument of ``waiting``, its marks. What is written in its place must hold each of them, so that the
+    results can be put in; else the planned text stays."""
 
     def text(self, name: str) -> str | None:
         """An argument that is a text; ``None`` if it is missing or is none."""
@@ -34,7 +39,8 @@ class Prepared:
     facts: Mapping[str, str] = field(default_factory=dict)
     """What the arguments do not tell, such as to whom a reply goes: texts by what they are."""
     untrusted: frozenset[str] = frozenset()
-    """Those of ``arguments`` that were written by what outsiders wrote."""
+    """Those of ``arguments`` and ``facts`` in which outsiders may have had a hand: texts that a model wrote
+    after it had read theirs, an address that a message has its answers go to."""
     function: Callable[..., Any] | None = None
     """What is called in the place of the tool's function, with the same arguments, so that the facts hold
     whatever has changed meanwhile; sync or async as that is."""

@@ -49,13 +49,15 @@ async def decide_at_terminal(question: Question, output: Output, reader: Reader)
 
 
 def show_question(output: Output, calls: Mapping[int, PendingCall], edits: _Edits) -> None:
-    """Each call in words, and its real arguments, those with what others wrote marked."""
+    """Each call in words, with its facts and real arguments; what others wrote is marked."""
     for number, call in calls.items():
         arguments = {**call.arguments, **edits.get(number, {})}
         words = describe_call(call.tool, arguments, call.facts)
         output.console.print(Text(printable(f"  {number}. {' '.join(words.split())}"), style="bold"))
         for name, fact in call.facts.items():
             output.note(f"{name}: {fact}", indent=5)
+            if name in call.untrusted_facts:
+                output.note("written by others", style="yellow", indent=7)
         for name, value in arguments.items():
             output.note(f"{name} = {_shown(value)}", indent=5)
             if name in call.written and name not in edits.get(number, {}):

@@ -90,7 +90,10 @@ def describe(calls: list[PendingCall]) -> str:
 
 
 def _described(call: PendingCall) -> str:
-    facts = {name: fact.translate(_UNSPOKEN) for name, fact in call.facts.items()}
+    facts = {
+        f"{name}{', which others wrote' if name in call.untrusted_facts else ''}": fact.translate(_UNSPOKEN)
+        for name, fact in call.facts.items()
+    }
     told = {**facts, **_given(call.arguments)}
     arguments = "; ".join(f"{_words(name)}, {_spoken(value)}" for name, value in told.items())
     warning = " It contains text that others wrote." if call.untrusted else ""

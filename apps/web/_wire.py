@@ -176,7 +176,10 @@ def _call_json(call: PendingCall) -> dict[str, Any]:
         "tool": call.tool.name,
         "kind": kind_of(call.tool),
         "words": describe_call(call.tool, _spelled(call.arguments), call.facts),
-        "facts": [{"name": name, "value": value} for name, value in call.facts.items()],
+        "facts": [
+            {"name": name, "value": value, "untrusted": name in call.untrusted_facts}
+            for name, value in call.facts.items()
+        ],
         "arguments": [
             {
                 "name": name,

@@ -34,6 +34,7 @@ class Post:
     written: Mapping[str, Any] = field(default_factory=lambda: {"text": "Dear Sid, hello."})
     untrusted: frozenset[str] = frozenset()
     error: Exception | None = None
+    writes_early: bool = False
     drafts: list[Draft] = field(default_factory=list)
     sent: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -51,8 +52,11 @@ class Post:
             self.drafts.append(draft)
             if self.error is not None:
                 raise self.error
-            written = self.written if "text" in draft.arguments else {}
-            return Prepared(written, {"from": "me"}, self.untrusted & written.keys(), prepared_send)
+            is_known = "text" in draft.arguments or (self.writes_early and "text" in draft.waiting)
+            written = self.written if is_known else {}
+            return Prepared(
+                written, {"from": "me"}, self.untrusted & (written.keys() | {"from"}), prepared_send
+            )
 
         async def look_up(name: str) -> str:
             """Look up an address."""
@@ -158,6 +162,53 @@ async def test_nothing_is_written_once_the_user_has_approved() -> None:
     assert post.sent == [("prepared", "sid@example.com", "Join: https://link")]
 
 
+async def test_a_text_is_written_around_a_result_that_comes_after_the_approval() -> None:
+    post = Post(writes_early=True, written={"text": "Dear Sid, join at ${2}. Not $3. ${2}!"})
+    text = Template(("send ", Ref(1), " the link ", Ref(2)))
+    tasks = (
+        Task(1, "look_up", {"name": "sid"}),
+        Task(2, "make_link", {}),
+        Task(3, "send", {"to": [Ref(1)], "text": text}),
+    )
+    outcomes, shown = await post.run(*tasks)
+    (draft,) = post.drafts
+    assert draft.waiting == {"text": "send sid@example.com the link ${2}"}
+    assert draft.marks == {"text": ("${2}",)}
+    assert draft.material == {"text": ("sid@example.com",)}
+    assert shown[1].arguments["text"] == "Dear Sid, join at ${2}. Not $3. ${2}!"
+    assert shown[1].written == {"text": "send sid@example.com the link ${2}"}
+    sent = "Dear Sid, join at https://link. Not $3. https://link!"
+    assert post.sent == [("prepared", "sid@example.com", sent)]
+    assert outcomes[2].planned_arguments == {
+        "to": ["sid@example.com"],
+        "text": "send sid@example.com the link https://link",
+    }
+
+
+async def test_a_text_that_leaves_a_result_out_stays_as_it_is_planned() -> None:
+    post = Post(writes_early=True, written={"text": "Dear Sid, join."})
+    text = Template(("send the link ", Ref(1)))
+    tasks = (Task(1, "make_link", {}), Task(2, "send", {"to": ["sid@example.com"], "text": text}))
+    _, shown = await post.run(*tasks)
+    assert shown[1].arguments["text"] == "send the link ${1}"
+    assert shown[1].written == {}
+    assert post.sent == [("prepared", "sid@example.com", "send the link https://link")]
+
+
+async def test_a_text_in_which_a_mark_stands_already_is_not_written() -> None:
+    """Others could have written it, to have a result put where they want it."""
+    post = Post(writes_early=True)
+    text = Template((Ref(1), ": ", Ref(2)))
+    tasks = (
+        Task(1, "look_up", {"name": "${2}"}),
+        Task(2, "make_link", {}),
+        Task(3, "send", {"to": ["sid@example.com"], "text": text}),
+    )
+    await post.run(*tasks)
+    assert [draft.waiting for draft in post.drafts] == [{}]
+    assert post.sent == [("prepared", "sid@example.com", "${2}@example.com: https://link")]
+
+
 async def test_without_approval_the_text_is_written_before_the_call() -> None:
     post = Post()
     _, shown = await post.run(SEND, policy="none")
@@ -175,6 +226,18 @@ async def test_a_text_by_what_outsiders_wrote_is_shown_where_the_policy_wants_th
     assert all(call.untrusted and call.untrusted_arguments == {"text"} for call in shown)
     assert post.sent == [("prepared", "sid@example.com", "Dear Sid, hello.")]
     assert len(post.drafts) == 1
+
+
+@pytest.mark.parametrize(("policy", "asked"), [("untrusted", 1), ("none", 0)])
+async def test_a_fact_that_outsiders_told_is_marked_and_asked_about_like_an_argument(
+    policy: str, asked: int
+) -> None:
+    post = Post(untrusted=frozenset({"from"}))
+    _, shown = await post.run(SEND, policy=policy)
+    assert len(shown) == asked
+    for call in shown:
+        assert call.untrusted
+        assert (call.untrusted_facts, call.untrusted_arguments) == ({"from"}, frozenset())
 
 
 async def test_what_waits_for_such_a_call_is_asked_about_too() -> None:

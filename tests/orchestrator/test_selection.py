@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.orchestrator._selection import GAP, rank
+from plait.orchestrator._selection import GAP, MAX_KINDS, rank
 from plait.orchestrator._sentences import MAX_SENTENCE_CHARS, sentences_of, terms_of
 
 REPORT = """\
@@ -87,6 +87,28 @@ def test_all_that_fits_is_the_text_itself_and_nothing_fits_into_nothing() -> Non
 
 def test_no_more_is_ranked_than_is_needed() -> None:
     assert len(rank(REPORT, max_chars=60).best) <= 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "aa! " * 50_000,  # one sentence again and again
+        " ".join(f"Thing {i} is a thing of things, with a {i % 7}." for i in range(20_000)),
+        " ".join(f"w{i % 997} w{i % 991} w{i % 89}!" for i in range(20_000)),
+    ],
+)
+def test_a_long_text_of_many_like_sentences_is_ranked_at_once(text: str) -> None:
+    """In the square of its length it would take minutes, in a thread that cannot be stopped."""
+    best = rank(text, about="w17 and thing 17", max_chars=20_000).best
+    assert len(best) > 300
+    assert len(set(best)) == len(best)
+
+
+def test_of_very_many_sentences_the_most_telling_are_ranked() -> None:
+    fillers = [f"Filler {i}." for i in range(2 * MAX_KINDS)]
+    ranking = rank(" ".join([*fillers, "The rent is high.", "The rent is high."]), about="rent")
+    assert len(ranking.best) in (MAX_KINDS, MAX_KINDS + 1)
+    assert 2 * MAX_KINDS in ranking.best[:1]
 
 
 @given(st.lists(st.text("ab 你.\n"), max_size=20).map(" ".join), st.integers(0, 60))

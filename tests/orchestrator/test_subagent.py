@@ -1,12 +1,14 @@
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from plait import ScriptedModel
 from plait.errors import ModelError
-from plait.models import LlamaModel
+from plait.models import LlamaModel, Message
 from plait.orchestrator import SubAgent, fenced
 
 pytestmark = pytest.mark.anyio
@@ -54,6 +56,27 @@ async def test_a_text_is_shortened_until_the_prompt_has_its_length() -> None:
     assert len(task.split()) > 80
     assert "Sentence 150 is about thing 150." in task
     assert await agent.shortened("Short.", str, max_prompt_tokens=100) == "Short."
+
+
+async def test_a_text_far_too_long_is_shortened_without_being_tokenized() -> None:
+    model, asked = ScriptedModel([], context_length=1000), []
+    count = model.count_tokens
+
+    def counted(messages: Sequence[Message], **options: Any) -> int:
+        asked.append(sum(len(message.content) for message in messages))
+        return count(messages, **options)
+
+    model.count_tokens = counted  # type: ignore[method-assign]
+    agent = SubAgent(model, "Two words", max_tokens=10)
+    text = " ".join(f"Sentence {i} is about thing {i}." for i in range(30_000))
+    task = await agent.shortened(text, str, max_prompt_tokens=200, about="thing 29000")
+    assert "Sentence 29000 is about thing 29000." in task
+    assert len(task.split()) > 150
+    assert asked
+    assert max(asked) < 20_000
+    asked.clear()
+    assert not agent.fits(text)
+    assert not asked
 
 
 def test_what_is_fenced_cannot_leave_its_fence() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,20 @@ async def test_a_text_of_any_length_takes_no_more_than_so_many_prompts() -> None
     text = " ".join(f"Sentence {i} is here." for i in range(5000))
     assert await Summarizer(model, max_tokens=50, max_parts=4)(text) == "short."
     assert len(model.requests) == 5
+
+
+async def test_no_book_is_tokenized_to_learn_that_it_is_long() -> None:
+    model, asked = ScriptedModel(["short."] * 5, context_length=400), []
+    count = model.count_tokens
+
+    def counted(messages: Sequence[Message], **options: Any) -> int:
+        asked.append(sum(len(message.content) for message in messages))
+        return count(messages, **options)
+
+    model.count_tokens = counted  # type: ignore[method-assign]
+    text = " ".join(f"Sentence {i} is here." for i in range(50_000))
+    assert await Summarizer(model, max_tokens=50, max_parts=4)(text) == "short."
+    assert max(asked) < 20_000
 
 
 async def test_a_document_stays_data() -> None:

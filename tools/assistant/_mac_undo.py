@@ -10,20 +10,49 @@ from plait.errors import ToolCallError
 from plait.tools.assistant._osascript import Script, ScriptRunner, run_json
 from plait.tools.assistant._undoable import undoable
 
+EVENT_STATE = """
+function stateOf(event) {
+  return JSON.stringify([event.summary(), event.startDate(), event.endDate(), event.alldayEvent(),
+    event.location() || '', event.description() || '', event.url() || '', event.recurrence() || '',
+    event.attendees.email()]);
+}
+"""
+"""What an event is compared by: all that matters to a person, not the time of its last copy."""
+
+REMINDER_STATE = """
+function stateOf(reminder) {
+  return JSON.stringify([reminder.name(), reminder.body() || '', reminder.dueDate(), reminder.alldayDueDate(),
+    reminder.remindMeDate(), reminder.priority(), reminder.completed()]);
+}
+"""
+"""What a reminder is compared by."""
+
+NOTE_STATE = """
+function stateOf(note) {
+  const body = note.body();
+  let [low, high] = [0x811c9dc5, 0x01000193];
+  for (let i = 0; i < body.length; i++) {
+    low = Math.imul(low ^ body.charCodeAt(i), 0x01000193);
+    high = Math.imul(high ^ body.charCodeAt(i), 0x85ebca6b);
+  }
+  return [body.length, low >>> 0, high >>> 0].join(' ');
+}
+"""
+"""What a note is compared by: a number made of its whole text as HTML, pictures in it included."""
+
 REMOVE_EVENT = Script(
     "Calendar",
     "JavaScript",
-    """
+    EVENT_STATE
+    + """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const app = Application('Calendar');
   for (const calendar of app.calendars.whose({name: asked.calendar})()) {
     const found = calendar.events.whose({uid: asked.id});
     if (found.length === 0) continue;
-    const event = found[0];
-    if (event.summary() !== asked.title || event.startDate().getTime() !== asked.start_ms
-        || event.endDate().getTime() !== asked.end_ms) return JSON.stringify({state: 'changed'});
-    app.delete(event);
+    if (stateOf(found[0]) !== asked.state) return JSON.stringify({state: 'changed'});
+    app.delete(found[0]);
     return JSON.stringify({state: 'removed'});
   }
   return JSON.stringify({state: 'missing'});
@@ -34,16 +63,16 @@ function run(argv) {
 REMOVE_REMINDER = Script(
     "Reminders",
     "JavaScript",
-    """
+    REMINDER_STATE
+    + """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const app = Application('Reminders');
   for (const list of app.lists.whose({name: asked.list})()) {
     const found = list.reminders.whose({id: asked.id});
     if (found.length === 0) continue;
-    const reminder = found[0];
-    if (reminder.name() !== asked.name || reminder.completed()) return JSON.stringify({state: 'changed'});
-    app.delete(reminder);
+    if (stateOf(found[0]) !== asked.state) return JSON.stringify({state: 'changed'});
+    app.delete(found[0]);
     return JSON.stringify({state: 'removed'});
   }
   return JSON.stringify({state: 'missing'});
@@ -54,14 +83,15 @@ function run(argv) {
 REMOVE_NOTE = Script(
     "Notes",
     "JavaScript",
-    """
+    NOTE_STATE
+    + """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const app = Application('Notes');
   const found = app.notes.whose({id: asked.id});
-  if (found.length === 0 || found[0].container().name() === 'Recently Deleted')
-    return JSON.stringify({state: 'missing'});
-  if (found[0].plaintext() !== asked.text) return JSON.stringify({state: 'changed'});
+  if (found.length === 0) return JSON.stringify({state: 'missing'});
+  if (found[0].container().id() !== asked.container) return JSON.stringify({state: 'moved'});
+  if (stateOf(found[0]) !== asked.state) return JSON.stringify({state: 'changed'});
   app.delete(found[0]);
   return JSON.stringify({state: 'removed'});
 }
@@ -71,13 +101,14 @@ function run(argv) {
 PUT_NOTE_BACK = Script(
     "Notes",
     "JavaScript",
-    """
+    NOTE_STATE
+    + """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const found = Application('Notes').notes.whose({id: asked.id});
-  if (found.length === 0 || found[0].container().name() === 'Recently Deleted')
-    return JSON.stringify({state: 'missing'});
-  if (found[0].plaintext() !== asked.text) return JSON.stringify({state: 'changed'});
+  if (found.length === 0) return JSON.stringify({state: 'missing'});
+  if (found[0].container().id() !== asked.container) return JSON.stringify({state: 'moved'});
+  if (stateOf(found[0]) !== asked.state) return JSON.stringify({state: 'changed'});
   found[0].body = asked.before;
   return JSON.stringify({state: 'removed'});
 }
@@ -122,6 +153,8 @@ class MacUndoer:
         state = run_json(self.runner, script, **facts)["state"]
         if state == "changed":
             raise ToolCallError(f"{what.format(**facts)} has been changed since; undo it by hand")
+        if state == "moved":  # perhaps into the trash, whose name is another one in each language
+            raise ToolCallError(f"{what.format(**facts)} is not where it was any more; undo it by hand")
         if state == "missing":
             raise ToolCallError(f"{what.format(**facts)} is not there any more; there is nothing to undo")
         return done.format(**facts)

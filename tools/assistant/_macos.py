@@ -12,7 +12,7 @@ from plait.tools import call_in_thread
 from plait.tools.assistant._calendar import NewEvent, NewReminder
 from plait.tools.assistant._components import already_there
 from plait.tools.assistant._contacts import Contact, ContactBook
-from plait.tools.assistant._mac_undo import mac_undoable
+from plait.tools.assistant._mac_undo import EVENT_STATE, REMINDER_STATE, mac_undoable
 from plait.tools.assistant._match import best
 from plait.tools.assistant._osascript import Script, ScriptRunner, run_json
 from plait.tools.assistant._zone import local_zone
@@ -49,7 +49,8 @@ function run(argv) {
 ADD_EVENT = Script(
     "Calendar",
     "JavaScript",
-    """
+    EVENT_STATE
+    + """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const app = Application('Calendar');
@@ -62,9 +63,9 @@ function run(argv) {
     location: asked.location, description: asked.notes});
   calendar.events.push(event);
   for (const email of asked.invitees) event.attendees.push(app.Attendee({email: email}));
-  let id = '';
-  try { id = event.uid(); } catch (error) { /* it is made; it cannot be undone */ }
-  return JSON.stringify({twin: false, id: id});
+  let made = {id: '', state: ''};
+  try { made = {id: event.uid(), state: stateOf(event)}; } catch (error) { /* no undo */ }
+  return JSON.stringify({twin: false, ...made});
 }
 """,
 )
@@ -84,7 +85,8 @@ function run(argv) {
 ADD_REMINDER = Script(
     "Reminders",
     "JavaScript",
-    """
+    REMINDER_STATE
+    + """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const app = Application('Reminders');
@@ -99,9 +101,9 @@ function run(argv) {
   if (due && !asked.all_day) Object.assign(facts, {dueDate: due, remindMeDate: due});
   const reminder = app.Reminder(facts);
   list.reminders.push(reminder);
-  let id = '';
-  try { id = reminder.id(); } catch (error) { /* it is made; it cannot be undone */ }
-  return JSON.stringify({twin: false, id: id});
+  let made = {id: '', state: ''};
+  try { made = {id: reminder.id(), state: stateOf(reminder)}; } catch (error) { /* no undo */ }
+  return JSON.stringify({twin: false, ...made});
 }
 """,
 )
@@ -172,13 +174,7 @@ class MacCalendar:
         if made["twin"]:
             raise already_there(f"The event {event.title!r} on {event.when}", f"calendar {name}")
         return mac_undoable(
-            name,
-            "event",
-            id=made["id"],
-            calendar=name,
-            title=event.title,
-            start_ms=_ms(event.start),
-            end_ms=_ms(event.end),
+            name, "event", id=made["id"], calendar=name, title=event.title, state=made["state"]
         )
 
 
@@ -212,7 +208,9 @@ class MacReminders:
         )
         if made["twin"]:
             raise already_there(f"The reminder {reminder.name!r}{reminder.when}", f"list {name}")
-        return mac_undoable(name, "reminder", id=made["id"], list=name, name=reminder.name)
+        return mac_undoable(
+            name, "reminder", id=made["id"], list=name, name=reminder.name, state=made["state"]
+        )
 
     def _due_ms(self, due: datetime | date | None) -> int | None:
         if due is None or isinstance(due, datetime):

@@ -7,7 +7,7 @@ from html import escape
 
 from plait.errors import AmbiguousError, ToolCallError
 from plait.tools.assistant._ics import one_line, plain
-from plait.tools.assistant._mac_undo import mac_undoable
+from plait.tools.assistant._mac_undo import NOTE_STATE, mac_undoable
 from plait.tools.assistant._match import best, did_you_mean, fold
 from plait.tools.assistant._osascript import Script, ScriptRunner, run_json
 
@@ -33,7 +33,8 @@ function run(argv) {
 ADD_NOTE = Script(
     "Notes",
     "JavaScript",
-    """
+    NOTE_STATE
+    + """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const app = Application('Notes');
@@ -45,9 +46,11 @@ function run(argv) {
   }
   const note = app.Note({body: asked.html});
   folder.notes.push(note);
-  let [id, text] = ['', ''];
-  try { [id, text] = [note.id(), note.plaintext()]; } catch (error) { /* it is made; it cannot be undone */ }
-  return JSON.stringify({folder: folder.name(), id: id, text: text});
+  let made = {id: '', container: '', state: ''};
+  try {
+    made = {id: note.id(), container: note.container().id(), state: stateOf(note)};
+  } catch (error) { /* it is made; it cannot be undone */ }
+  return JSON.stringify({folder: folder.name(), ...made});
 }
 """,
 )
@@ -66,13 +69,18 @@ function run(argv) {
 APPEND_TO_NOTE = Script(
     "Notes",
     "JavaScript",
-    """
+    NOTE_STATE
+    + """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const note = Application('Notes').notes.byId(asked.id);
   const before = note.body();
   note.body = before + asked.html;
-  return JSON.stringify({before: before.length > asked.max_chars ? null : before, text: note.plaintext()});
+  let done = {before: null, container: '', state: ''};
+  if (before.length <= asked.max_chars) try {
+    done = {before: before, container: note.container().id(), state: stateOf(note)};
+  } catch (error) { /* it is put in; it cannot be undone */ }
+  return JSON.stringify(done);
 }
 """,
 )
@@ -97,7 +105,12 @@ class MacNotes:
         made = run_json(self.runner, ADD_NOTE, folder=place, html=html)
         where = f" in folder {made['folder']}" if place else ""
         return mac_undoable(
-            f"Created the note {title!r}{where}", "note", id=made["id"], name=title, text=made["text"]
+            f"Created the note {title!r}{where}",
+            "note",
+            id=made["id"],
+            name=title,
+            container=made["container"],
+            state=made["state"],
         )
 
     def open(self, name: str, folder: str = "") -> str:
@@ -118,7 +131,13 @@ class MacNotes:
         if done["before"] is None:
             return text
         return mac_undoable(
-            text, "appended", id=note.id, name=note.name, text=done["text"], before=done["before"]
+            text,
+            "appended",
+            id=note.id,
+            name=note.name,
+            container=done["container"],
+            state=done["state"],
+            before=done["before"],
         )
 
     def _all(self) -> list[_Listed]:

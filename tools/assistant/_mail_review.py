@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from plait.errors import ToolCallError
 from plait.tools import Draft, Prepared
+from plait.tools.assistant._addresses import Address
 from plait.tools.assistant._letters import Letter
 from plait.tools.assistant._mail import Mail, MailBox, context_as_it_is
 from plait.tools.assistant._received import Received
@@ -21,7 +22,8 @@ class MailReview:
     """Prepares the calls of the tools that write email, each a ``Preparer``.
 
     What is prepared is what is written later: the message that is answered or passed on is the one that was
-    shown, whatever has come in meanwhile, and no text is written any more.
+    shown, whatever has come in meanwhile, and no text is written any more. What its sender wrote, and to whom
+    it has answers go, is untrusted.
 
     Args:
         mail: writes the emails.
@@ -43,10 +45,9 @@ class MailReview:
         """An answer; to whom it goes and its subject are facts."""
         original = await self.mail.box.selected()
         letter = self.mail.answer(original, _texts(draft.arguments.get("cc")))
-        facts = {"to": ", ".join(map(str, letter.to)), "subject": letter.title}
-        return replace(
-            await self._written(draft, letter), facts=_known(facts), function=self._about(original).reply
-        )
+        facts = {"to": _shown(letter.to), "subject": letter.title}
+        written = await self._written(draft, letter)
+        return _about_others(written, facts, self._of(original).reply)
 
     async def forward(self, draft: Draft) -> Prepared:
         """A message that is passed on; which one it is, its subject and its attachments are facts."""
@@ -58,33 +59,36 @@ class MailReview:
             letter = self.mail.passed_on(original, _texts(recipients), cc)
         title = Letter(to=(), text="", kind="forward", original=original).title
         facts = {
-            "from": original.from_line,
+            "from": _shown(original.author) or "someone",
             "subject": title,
             "with": ", ".join(part.name for part in original.attachments),
         }
-        return replace(
-            await self._written(draft, letter), facts=_known(facts), function=self._about(original).forward
-        )
+        written = await self._written(draft, letter)
+        return _about_others(written, facts, self._of(original).forward)
 
     async def _written(self, draft: Draft, letter: Letter | None) -> Prepared:
-        """The text, where one is to be written. One that is not known yet goes out as it will be."""
-        context = draft.text("context")
+        """The text, where one is to be written. The marks for results that do not exist yet stay in it."""
+        context = draft.text("context") or draft.waiting.get("context")
         if letter is None or not context or is_dictated(context, draft.request):
             return Prepared()
+        marks = draft.marks.get("context", ())
+        asked = (
+            f"{context}\n\nWrite {' and '.join(marks)} just so: it is filled in later." if marks else context
+        )
         material = draft.material.get("context", ())
-        text = await self.mail.writer(replace(letter, text=context, material=material))
-        if text == context:
+        text = await self.mail.writer(replace(letter, text=asked, material=material))
+        if text == asked or not all(mark in text for mark in marks):
             return Prepared()
         read_others = letter.original is not None
         return Prepared({"context": text}, untrusted=frozenset({"context"} if read_others else ()))
 
-    def _about(self, original: Received) -> Mail:
+    def _of(self, original: Received) -> Mail:
         """The mail whose selected message is the one that was shown."""
-        return replace(self.mail, box=_Shown(self.mail.box, original), writer=context_as_it_is)
+        return replace(self.mail, box=_Selected(self.mail.box, original), writer=context_as_it_is)
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _Selected:
     """A ``MailBox`` in which one message stays selected."""
 
     box: MailBox
@@ -124,5 +128,12 @@ def _texts(value: Any) -> Sequence[str]:
     raise ToolCallError(f"{value!r} is no list of email addresses; give each as a text")
 
 
-def _known(facts: dict[str, str]) -> dict[str, str]:
-    return {name: text for name, text in facts.items() if text}
+def _about_others(written: Prepared, facts: dict[str, str], function: Callable[..., Any]) -> Prepared:
+    """What was written, with the facts that there are, all of them told by a message of others."""
+    known = {name: text for name, text in facts.items() if text}
+    return replace(written, facts=known, untrusted=written.untrusted | known.keys(), function=function)
+
+
+def _shown(addresses: Sequence[Address]) -> str:
+    """The addresses, each before the name that its bearer gave it, so that no name can pass for one."""
+    return ", ".join(f"{a.spec} ({a.name})" if a.name else a.spec for a in addresses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -17,6 +18,10 @@ from plait.tools.assistant._addresses import Address, read_address
 from plait.tools.assistant._ics import one_line, plain
 
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")  # longer ones do not fit into the lines of a header
+_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+"""What lays out text in another order than it stands in; marks that scripts need are not among them."""
+_MARKS = frozenset('<>@,;"')
+_JOINERS = "\u200c\u200d"  # Persian and Indian names are not spelled without them
 _BREAKS = frozenset({"br", "p", "div", "tr", "li", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre"})
 _UNSEEN = frozenset({"head", "script", "style", "title"})
 
@@ -86,7 +91,7 @@ def _header(message: Message, name: str) -> str:
         words = decode_header(value)
     except (HeaderParseError, ValueError):
         words = [(str(value), None)]
-    return one_line("".join(_decoded(word, charset) for word, charset in words))
+    return one_line("".join(_decoded(word, charset) for word, charset in words).translate(_TURNING))
 
 
 def _decoded(content: bytes | str, charset: str | None) -> str:
@@ -105,10 +110,24 @@ def _addresses(message: Message, name: str) -> tuple[Address, ...]:
         holder = Message()
         holder["name"] = one_line(shown)
         try:
-            found.append(Address(read_address(spec, name).spec, _header(holder, "name").replace('"', "")))
+            address = Address(read_address(spec, name).spec)
         except ToolCallError:
             continue
+        written = _header(holder, "name")
+        is_name = written.casefold() not in {"", address.spec.casefold()}
+        found.append(Address(address.spec, _name(written)) if is_name else address)
     return tuple(found)
+
+
+def _name(text: str) -> str:
+    """A name as its bearer wrote it, without what could make it look like an address, several, or another."""
+    seen = (c for c in text if unicodedata.category(c) != "Cf" or c in _JOINERS)
+    return " ".join("".join(" " if _separates(c) else c for c in seen).split())
+
+
+def _separates(character: str) -> bool:
+    """Whether it is a mark of address lists, in whatever width."""
+    return not _MARKS.isdisjoint(unicodedata.normalize("NFKC", character))
 
 
 def _content(message: Message) -> tuple[str, tuple[Part, ...]]:
@@ -142,7 +161,7 @@ def _is_text(part: Message) -> bool:
 
 def _file_name(part: Message) -> str:
     try:
-        return one_line(part.get_filename() or "").replace("/", "-").replace("\\", "-")
+        return one_line((part.get_filename() or "").translate(_TURNING)).replace("/", "-").replace("\\", "-")
     except (HeaderParseError, LookupError, TypeError, ValueError):  # of malformed RFC 2231 parameters
         return ""
 

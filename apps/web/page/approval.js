@@ -70,7 +70,7 @@ class CallView {
     this.pending = pending;
     this.decision = null;
     const id = `call-${turn}-${pending.task}`;
-    const risky = pending.arguments.some((argument) => argument.untrusted);
+    const risky = [...pending.arguments, ...pending.facts].some(({ untrusted }) => untrusted);
     this.box = h("input", { type: "checkbox", id, checked: !risky, onchange });
     this.fields = pending.arguments.map((argument) => new ArgumentView(id, argument));
     this.outcome = h("span", { class: "outcome" });
@@ -79,7 +79,7 @@ class CallView {
     this.details = h("details", { open: risky },
       h("summary", {}, `Arguments of ${title(pending.tool).toLowerCase()}`),
       h("dl", {},
-        pending.facts.map(({ name, value }) => h("div", {}, h("dt", {}, name), h("dd", {}, h("span", { class: "value" }, value)))),
+        pending.facts.map((fact) => told(fact, h("span", { class: "value" }, fact.value))),
         this.fields.map((field) => field.element)));
     this.element = h("li", {},
       h("div", { class: "call" }, this.box,
@@ -125,10 +125,8 @@ class ArgumentView {
       },
     }, "Edit");
     this.shown = shown;
-    this.element = h("div", { class: argument.untrusted ? "untrusted" : null },
-      h("dt", {}, argument.name.replace(/_/g, " "), argument.untrusted && h("span", { class: "flag" }, "written by others")),
-      h("dd", {}, shown, argument.waits && h("span", { class: "help" }, " (not known yet)"),
-        argument.written_from !== null && h("p", { class: "help" }, `Written for you from “${argument.written_from}”`), this.edit));
+    this.element = told(argument, shown, argument.waits && h("span", { class: "help" }, " (not known yet)"),
+      argument.written_from !== null && h("p", { class: "help" }, `Written for you from “${argument.written_from}”`), this.edit);
   }
 
   get edited() {
@@ -153,6 +151,13 @@ class ArgumentView {
     if (this.input) this.input.replaceWith(this.shown);
     this.input = null;
   }
+}
+
+// A fact or an argument under its name, marked where others wrote it.
+function told({ name, untrusted }, ...shown) {
+  return h("div", { class: untrusted ? "untrusted" : null },
+    h("dt", {}, name.replace(/_/g, " "), untrusted && h("span", { class: "flag" }, "written by others")),
+    h("dd", {}, shown));
 }
 
 const isTexts = (value) => Array.isArray(value) && value.every((item) => typeof item === "string");

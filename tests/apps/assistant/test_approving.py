@@ -20,8 +20,9 @@ CALL = PendingCall(
     {"context": "Dear Maya, yes."},
     True,
     frozenset({"context"}),
-    {"to": "Maya <m@example.org>", "subject": "Re: Tea"},
+    {"to": "m@example.org (Maya)", "subject": "Re: Tea"},
     {"context": "tell her yes"},
+    frozenset({"to"}),
 )
 
 
@@ -30,7 +31,9 @@ def test_the_chat_shows_to_whom_a_reply_goes_and_from_what_its_text_was_written(
 ) -> None:
     show_question(Output(as_json=False), {1: CALL}, {})
     lines = [line.strip() for line in capsys.readouterr().err.splitlines()]
-    assert "to: Maya <m@example.org>" in lines
+    assert "to: m@example.org (Maya)" in lines
+    assert lines[lines.index("to: m@example.org (Maya)") + 1] == "written by others"
+    assert lines.count("written by others") == 1
     assert "subject: Re: Tea" in lines
     assert "context = Dear Maya, yes." in lines
     assert "written for you from: tell her yes" in lines
@@ -42,11 +45,14 @@ def test_the_chat_shows_to_whom_a_reply_goes_and_from_what_its_text_was_written(
 def test_a_run_at_the_terminal_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     show_request(Output(as_json=False), ApprovalRequest(Plan((CALL.task,)), (CALL,)))
     shown = " ".join(capsys.readouterr().err.split())
-    assert 'to: Maya <m@example.org> subject: Re: Tea context = "Dear Maya, yes."' in shown
+    assert (
+        'to: m@example.org (Maya) (written by others) subject: Re: Tea context = "Dear Maya, yes."' in shown
+    )
     assert '(written for you from "tell her yes")' in shown
 
 
 def test_the_voice_reads_back_to_whom_a_reply_goes() -> None:
     assert describe([replace(CALL, untrusted=False)]) == (
-        "I would reply to email: to, Maya m@example.org; subject, Re: Tea; context, Dear Maya, yes.. Shall I?"
+        "I would reply to email: to, which others wrote, m@example.org (Maya); subject, Re: Tea; "
+        "context, Dear Maya, yes.. Shall I?"
     )

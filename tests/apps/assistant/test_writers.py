@@ -89,7 +89,9 @@ async def test_a_model_that_writes_nothing_is_an_error() -> None:
         await EmailWriter(ScriptedModel(["Subject: x\n"]))(Letter((SID,), "ask him"))
 
 
-async def carry_out(tmp_path: Path, plan: str, *written: str, approve: bool = True) -> list[PendingCall]:
+async def carry_out(
+    tmp_path: Path, plan: str, *written: str, approve: bool = True, policy: str = "writes"
+) -> list[PendingCall]:
     """What the user was shown of a plan on a copy of the sample home."""
     copytree(HOME, tmp_path / "home")
     model = ScriptedModel([plan, *written])
@@ -100,7 +102,7 @@ async def carry_out(tmp_path: Path, plan: str, *written: str, approve: bool = Tr
         return approve
 
     tools = assistant_tools(tmp_path / "home", write=EmailWriter(model), write_note=NoteWriter(model))
-    run = await Agent(model, Toolbox(tools), policy="writes", approve=ask).run("Do it")
+    run = await Agent(model, Toolbox(tools), policy=policy, approve=ask).run("Do it")
     assert run.error is None
     assert not [outcome.error for outcome in run.tasks if outcome.status == "failed"]
     return shown
@@ -113,12 +115,48 @@ async def test_what_stands_in_the_draft_is_what_the_user_approved(tmp_path: Path
     assert call.arguments["context"] == body
     assert call.written == {"context": "Tell her that I come on Monday"}
     assert call.untrusted_arguments == {"context"}
-    assert call.facts["to"].startswith("Maya Lindqvist <")
+    assert call.facts["to"].endswith(" (Maya Lindqvist)")
+    assert call.untrusted_facts == {"to", "subject"}
     (draft,) = (tmp_path / "home" / "mail" / "Drafts" / "cur").iterdir()
     message = message_from_bytes(draft.read_bytes(), policy=default)
-    assert message["To"] == call.facts["to"]
+    assert message["To"].addresses[0].addr_spec == call.facts["to"].partition(" ")[0]
     assert message["Subject"] == call.facts["subject"]
     assert message.get_content().startswith(f"{body}\n\nOn ")  # type: ignore[attr-defined]
+
+
+async def test_an_order_around_a_result_that_comes_later_is_written_before_it(tmp_path: Path) -> None:
+    plan = (
+        '1. create_note(name="Pins", content="Bring pins")\n'
+        '2. compose_new_email(recipients=["sid@example.com"], subject="Link", '
+        'context="Tell him the link is ${1}")\n3. join()'
+    )
+    body = "Hi Sid,\n\nhere it is: ${1}.\n\nBest"
+    _, call = await carry_out(tmp_path, plan, body)
+    assert call.arguments["context"] == body
+    assert call.written == {"context": "Tell him the link is ${1}"}
+    (draft,) = (tmp_path / "home" / "mail" / "Drafts" / "cur").iterdir()
+    content = message_from_bytes(draft.read_bytes(), policy=default).get_content()  # type: ignore[attr-defined]
+    assert "Tell him" not in content
+    assert "${1}" not in content
+    assert content.startswith("Hi Sid,\n\nhere it is: ")
+
+
+async def test_a_finished_text_around_a_later_result_goes_out_as_it_is_planned(tmp_path: Path) -> None:
+    plan = (
+        '1. create_note(name="Pins", content="Bring pins")\n'
+        '2. compose_new_email(recipients=["sid@example.com"], context="Here it is: ${1}")\n3. join()'
+    )
+    _, call = await carry_out(tmp_path, plan)
+    assert call.arguments["context"] == "Here it is: ${1}"
+    assert call.written == {}
+
+
+async def test_an_answer_to_an_address_that_its_sender_chose_is_asked_about(tmp_path: Path) -> None:
+    plan = '1. reply_to_email(context="I come on Monday.")\n2. join()'
+    (call,) = await carry_out(tmp_path, plan, approve=False, policy="untrusted")
+    assert (call.untrusted, call.untrusted_arguments) == (True, frozenset())
+    assert "to" in call.untrusted_facts
+    assert not (tmp_path / "home" / "mail" / "Drafts").exists()
 
 
 async def test_a_note_that_was_ordered_is_shown_before_it_is_written(tmp_path: Path) -> None:

@@ -502,7 +502,7 @@ class MacDouble:
         ):
             return {"twin": True}
         events.append({**asked, "id": f"E{len(events)}"})
-        return {"twin": False, "id": events[-1]["id"]}
+        return {"twin": False, "id": events[-1]["id"], "state": self._state(events[-1])}
 
     def _add_reminder(self, text: str) -> Any:
         asked = json.loads(text)
@@ -510,7 +510,7 @@ class MacDouble:
         if any((r["name"], r["due_ms"]) == (asked["name"], asked["due_ms"]) for r in reminders):
             return {"twin": True}
         reminders.append({**asked, "id": f"R{len(reminders)}", "completed": False})
-        return {"twin": False, "id": reminders[-1]["id"]}
+        return {"twin": False, "id": reminders[-1]["id"], "state": self._state(reminders[-1])}
 
     def _add_note(self, text: str) -> Any:
         asked = json.loads(text)
@@ -519,45 +519,54 @@ class MacDouble:
         name = plain.partition("\n")[0]
         identifier = f"N{len(self.notes)}"
         self.notes.append({"id": identifier, "name": name, "folder": folder, "text": plain})
-        return {"folder": folder, "id": identifier, "text": plain}
+        return {"id": identifier, **self._place(self.notes[-1])}
 
     def _append(self, text: str) -> Any:
         note, asked = self._note(text), json.loads(text)
         before = note["text"]
         note["text"] = f"{before}\n{self._plain(asked['html'])}"
-        return {"before": None if len(before) > asked["max_chars"] else before, "text": note["text"]}
+        if len(before) > asked["max_chars"]:
+            return {"before": None, "container": "", "state": ""}
+        return {"before": before, **self._place(note)}
 
     def _remove_event(self, text: str) -> Any:
         asked = json.loads(text)
-        keys = ("title", "start_ms", "end_ms")
-        return self._remove(self.calendars.get(asked["calendar"], []), asked, keys)
+        return self._remove(self.calendars.get(asked["calendar"], []), asked)
 
     def _remove_reminder(self, text: str) -> Any:
-        asked = json.loads(text) | {"completed": False}
-        return self._remove(self.lists.get(asked["list"], []), asked, ("name", "completed"))
+        asked = json.loads(text)
+        return self._remove(self.lists.get(asked["list"], []), asked)
 
     def _remove_note(self, text: str) -> Any:
-        return self._remove(self.notes, json.loads(text), ("text",))
+        return self._remove(self.notes, json.loads(text))
 
     def _put_note_back(self, text: str) -> Any:
         asked = json.loads(text)
-        for note in self.notes:
-            if note["id"] == asked["id"]:
-                if note["text"] != asked["text"]:
-                    return {"state": "changed"}
-                note["text"] = asked["before"]
-                return {"state": "removed"}
-        return {"state": "missing"}
+        state = self._compared(self.notes, asked)
+        if state == "removed":
+            self._note(text)["text"] = asked["before"]
+        return {"state": state}
 
-    @staticmethod
-    def _remove(items: list[Any], asked: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    def _remove(self, items: list[Any], asked: dict[str, Any]) -> Any:
+        state = self._compared(items, asked)
+        if state == "removed":
+            items[:] = [item for item in items if item["id"] != asked["id"]]
+        return {"state": state}
+
+    def _compared(self, items: list[Any], asked: dict[str, Any]) -> str:
         for item in items:
             if item["id"] == asked["id"]:
-                if any(item[key] != asked[key] for key in keys):
-                    return {"state": "changed"}
-                items.remove(item)
-                return {"state": "removed"}
-        return {"state": "missing"}
+                if "folder" in item and self._place(item)["container"] != asked["container"]:
+                    return "moved"
+                return "removed" if self._state(item) == asked["state"] else "changed"
+        return "missing"
+
+    def _place(self, note: dict[str, str]) -> dict[str, str]:
+        return {"folder": note["folder"], "container": f"id of {note['folder']}", "state": self._state(note)}
+
+    @staticmethod
+    def _state(item: dict[str, Any]) -> str:
+        return json.dumps([value for name, value in item.items() if name != "folder"])
 
     def _note(self, text: str) -> dict[str, str]:
         return next(note for note in self.notes if note["id"] == json.loads(text)["id"])

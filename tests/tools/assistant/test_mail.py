@@ -341,7 +341,8 @@ async def test_a_reply_is_prepared_with_its_recipient_and_goes_to_the_message_th
 ) -> None:
     case.receive(QUESTION)
     prepared = await MailReview(case.mail).reply(Draft({"context": "On Monday."}))
-    assert prepared.facts == {"to": "Sid at home <sid@home.example>", "subject": "Re: Gauges"}
+    assert prepared.facts == {"to": "sid@home.example (Sid at home)", "subject": "Re: Gauges"}
+    assert prepared.untrusted == {"to", "subject"}  # the message told them
     assert prepared.arguments == {}
     assert case.folder("Drafts") == []
     case.receive(WITH_FILE)  # the newest one is another now
@@ -354,7 +355,8 @@ async def test_a_reply_is_prepared_with_its_recipient_and_goes_to_the_message_th
 async def test_a_forward_is_prepared_with_what_it_passes_on(case: Case) -> None:
     case.receive(WITH_FILE)
     prepared = await MailReview(case.mail).forward(Draft({"recipients": ["ana@example.com"]}))
-    assert prepared.facts == {"from": "Zoë <zoe@example.com>", "subject": "Fwd: Pläne", "with": "plan.pdf"}
+    assert prepared.facts == {"from": "zoe@example.com (Zoë)", "subject": "Fwd: Pläne", "with": "plan.pdf"}
+    assert prepared.untrusted == prepared.facts.keys()
     case.receive(QUESTION)
     assert prepared.function is not None
     await prepared.function(recipients=["ana@example.com"])
@@ -372,7 +374,7 @@ async def test_a_text_is_written_before_the_call_and_not_again_in_it(case: Case)
     draft = Draft({"context": "tell him on $1: Monday"}, {"context": ("Monday",)})
     prepared = await MailReview(replace(case.mail, writer=write)).reply(draft)
     assert prepared.arguments == {"context": "Dear Sid at home, on Monday."}
-    assert prepared.untrusted == {"context"}  # its writer has read what Sid wrote
+    assert "context" in prepared.untrusted  # its writer has read what Sid wrote
     assert seen[0].material == ("Monday",)
     assert prepared.function is not None
     await prepared.function(context="Dear Sid at home, on Monday.")

@@ -27,6 +27,7 @@ from plait.tools.assistant import (
     Script,
     Settings,
     SmsGateway,
+    _mac_undo,
     _macos,
     _macos_mail,
     _macos_notes,
@@ -38,7 +39,7 @@ from plait.tools.assistant._sms import send_all
 
 SCRIPTS = [
     value
-    for module in (_macos, _macos_mail, _macos_notes)
+    for module in (_mac_undo, _macos, _macos_mail, _macos_notes)
     for value in vars(module).values()
     if isinstance(value, Script)
 ]
@@ -129,6 +130,38 @@ def test_every_script_has_a_run_handler_and_no_place_to_fill_in(script: Script) 
     assert "eval(" not in script.text
     assert script.text.count("{") == script.text.count("}")
     assert script.text.count("(") == script.text.count(")")
+
+
+@pytest.mark.parametrize(
+    ("state", "made", "undone", "read"),
+    [
+        (
+            _mac_undo.EVENT_STATE,
+            [_macos.ADD_EVENT],
+            [_mac_undo.REMOVE_EVENT],
+            ["startDate", "endDate", "location", "description", "attendees.email"],
+        ),
+        (
+            _mac_undo.REMINDER_STATE,
+            [_macos.ADD_REMINDER],
+            [_mac_undo.REMOVE_REMINDER],
+            ["body", "dueDate", "priority", "completed"],
+        ),
+        (
+            _mac_undo.NOTE_STATE,
+            [_macos_notes.ADD_NOTE, _macos_notes.APPEND_TO_NOTE],
+            [_mac_undo.REMOVE_NOTE, _mac_undo.PUT_NOTE_BACK],
+            ["body"],
+        ),
+    ],
+)
+def test_what_is_undone_is_compared_as_it_was_told_when_it_was_made(
+    state: str, made: list[Script], undone: list[Script], read: list[str]
+) -> None:
+    assert all(f".{name}()" in state for name in read)
+    assert all(state in script.text and "state: stateOf(" in script.text for script in made)
+    assert all(state in script.text and "!== asked.state" in script.text for script in undone)
+    assert all("Recently Deleted" not in script.text for script in undone)  # another name in each language
 
 
 @pytest.mark.anyio

@@ -54,6 +54,19 @@ def test_a_message_inside_the_message_is_an_attachment() -> None:
     assert inner.content == b"Subject: inner\n\nInner text"
 
 
+def test_a_name_cannot_pass_for_an_address_or_turn_the_text_around() -> None:
+    received = parse(
+        b'Reply-To: "Sid Lee <sid@corp.com>," <evil@x.com>, =?utf-8?q?=EF=BC=A0_a?= <b@x.com>',
+        b'From: =?utf-8?q?=E2=80=AEmoc=2Eproc=E2=80=8F?= <evil@x.com>, "evil@x.com" <EVIL@x.com>',
+        b"Subject: =?utf-8?q?bill=E2=80=AEfdp=2Eexe?=",
+        b"",
+        b"x",
+    )
+    assert received.answer_to == (Address("evil@x.com", "Sid Lee sid corp.com"), Address("b@x.com", "a"))
+    assert received.author == (Address("evil@x.com", "moc.proc"), Address("EVIL@x.com"))
+    assert received.subject == "billfdp.exe"
+
+
 def test_names_that_hide_a_path_lose_it() -> None:
     received = parse(b'Content-Disposition: attachment; filename="../../etc/passwd"', b"", b"x")
     assert [part.name for part in received.attachments] == ["..-..-etc-passwd"]
@@ -70,7 +83,7 @@ def test_unknown_character_sets_and_encodings_are_read_as_well_as_can_be() -> No
     )
     assert received.subject.startswith("café")
     assert received.text == "café"
-    assert Address("sid@example.com", "Hsu, Sid") in received.author
+    assert Address("sid@example.com", "Hsu Sid") in received.author
 
 
 def test_a_thread_is_told_by_its_last_parent_where_there_are_no_references() -> None:

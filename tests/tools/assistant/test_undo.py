@@ -179,13 +179,24 @@ def test_an_event_and_a_reminder_of_a_mac_are_deleted(mac: Any, berlin: ZoneInfo
         undoer.undo(account(event))
 
 
-def test_what_was_changed_on_the_mac_since_stays(mac: Any, berlin: ZoneInfo) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ("start_ms", "completed"),
+        ("location", "notes"),
+        ("notes", "due_ms"),
+        ("invitees", "priority"),
+    ],
+)
+def test_what_was_changed_on_the_mac_since_stays(
+    mac: Any, berlin: ZoneInfo, changed: tuple[str, str]
+) -> None:
     mac.calendars["Home"], mac.lists["Errands"] = [], []
     event = Calendars(MacCalendar(mac), berlin).create_event("Dentist", NINE)
     reminder = Reminders(MacReminders(mac, tz=berlin), berlin).create("Water")
     note = MacNotes(mac).create("Trip", "Map")
-    mac.calendars["Home"][0]["start_ms"] += 1
-    mac.lists["Errands"][0]["completed"] = True
+    mac.calendars["Home"][0][changed[0]] = "another"
+    mac.lists["Errands"][0][changed[1]] = "another"
     mac.notes[0]["text"] += "\nTent"
     for made in (event, reminder, note):
         with pytest.raises(ToolCallError, match="has been changed since; undo it by hand"):
@@ -205,6 +216,17 @@ def test_notes_of_a_mac_are_deleted_and_put_back(mac: Any) -> None:
     assert notes.open("Trip") == "Map"
     assert undoer.undo(account(made)) == "Deleted the note 'Trip'"
     assert mac.notes == []
+
+
+def test_a_note_in_another_folder_since_such_as_the_trash_stays_as_it_is(mac: Any) -> None:
+    notes, undoer = MacNotes(mac), MacUndoer(mac)
+    made = notes.create("Trip", "Map")
+    added = notes.append("Trip", "Tent")
+    mac.notes[0]["folder"] = "Zuletzt gelöscht"
+    for done in (added, made):
+        with pytest.raises(ToolCallError, match="The note 'Trip' is not where it was any more"):
+            undoer.undo(account(done))
+    assert len(mac.notes) == 1
 
 
 def test_a_note_too_long_to_be_kept_is_not_put_back(mac: Any) -> None:
