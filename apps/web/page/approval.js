@@ -70,13 +70,14 @@ class CallView {
     this.pending = pending;
     this.decision = null;
     const id = `call-${turn}-${pending.task}`;
-    const risky = [...pending.arguments, ...pending.facts].some(({ untrusted }) => untrusted);
+    const foreign = [...pending.arguments, ...pending.facts].some(({ untrusted }) => untrusted);
+    const risky = foreign && pending.kind === "sends"; // what stays in the home can be undone
     this.box = h("input", { type: "checkbox", id, checked: !risky, onchange });
     this.fields = pending.arguments.map((argument) => new ArgumentView(id, argument));
     this.outcome = h("span", { class: "outcome" });
-    this.warning = h("p", { class: "warning", hidden: !risky },
-      "Other people's words are in it. Read them, then tick the box to approve.");
-    this.details = h("details", { open: risky },
+    this.warning = h("p", { class: "warning", hidden: !foreign },
+      risky ? "Other people's words are in it. Read them, then tick the box to approve." : "Other people's words are in it.");
+    this.details = h("details", { open: foreign },
       h("summary", {}, `Arguments of ${title(pending.tool).toLowerCase()}`),
       h("dl", {},
         pending.facts.map((fact) => told(fact, h("span", { class: "value" }, fact.value))),
