@@ -88,7 +88,7 @@ def _report(lines: list[dict[str, Any]]) -> dict[str, Any]:
         way: sum(line[way]["correct"] and not line[other]["correct"] for line in lines)
         for way, other in (WAYS, WAYS[::-1])
     }
-    difference = bootstrap_interval(only["plait"], only["plain"], n)
+    difference = bootstrap_interval(only["plain"], only["plait"], n)
     return {
         "requests": n,
         **{
