@@ -5,7 +5,8 @@
     python benchmarks/prefix_cache.py --json               the same as JSON, with the machine it ran on
 
 Each number is the median of several rounds. Each round starts a process of its own, and each asks something
-else; "filling" is the one that finds the cache empty, and so shows what storing costs. Files are read from
+else; "filling" is the one that finds the cache empty, and so shows what storing costs, "with" the next one on
+the same day, "next day" the first of another day, whose date is not in the cache. Files are read from
 the system's file cache, as they were written shortly before. Run it on a machine that does nothing else.
 """
 
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,11 +36,11 @@ from plait import __version__
 from plait.apps.evaluation._sixteen import assistant_toolbox
 from plait.models import Grammar, LlamaModel, Message, load_model
 from plait.planners import CompilerPlanner, PlanContext
-from plait.planners._prompts import join_instructions, join_request
+from plait.planners._prompts import describe_day, join_instructions, join_request
 from plait.tools import Toolbox
 
-Mode = Literal["without", "filling", "with"]
-MODES: tuple[Mode, ...] = ("without", "filling", "with")
+Mode = Literal["without", "filling", "with", "next day"]
+MODES: tuple[Mode, ...] = ("without", "filling", "with", "next day")
 PROMPTS = ("planner, 16 tools", "planner, 4 tools", "joiner")
 QUERIES = (
     "What is the phone number of Ada Moreno, and when do we meet?",
@@ -50,6 +51,7 @@ QUERIES = (
     "Plan a dinner with Ada and Boris on Saturday at seven.",
 )
 NOW = datetime(2026, 3, 4, 9, 12)
+RATIOS = ("ratio", "next_day_ratio", "prefill_ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Row:
     without_s: float
     filling_s: float
     with_s: float
+    next_day_s: float
     without_prefill_s: float
     with_prefill_s: float
     file_bytes: int
@@ -88,31 +91,38 @@ class Row:
         return self.without_s / self.with_s
 
     @property
+    def next_day_ratio(self) -> float:
+        """The same where the cache was filled on another day."""
+        return self.without_s / self.next_day_s
+
+    @property
     def prefill_ratio(self) -> float:
-        """The same for the prompt alone."""
+        """The same for the prompt alone, on the same day."""
         return self.without_prefill_s / self.with_prefill_s
 
 
-def request(model: LlamaModel, prompt: str, query: str) -> tuple[list[Message], Grammar | None]:
+def request(
+    model: LlamaModel, prompt: str, query: str, now: datetime
+) -> tuple[list[Message], Grammar | None]:
     """The messages and the grammar of one request."""
-    context = PlanContext(query, now=NOW)
+    context = PlanContext(query, now=now)
     if prompt == "joiner":
-        return [Message.instructions(join_instructions(may_replan=True)), _user(join_request(context))], None
+        return [Message.instructions(join_instructions(may_replan=True)), _asking(context)], None
     tools = list(assistant_toolbox())
     planner = CompilerPlanner(model, Toolbox(tools if "16" in prompt else tools[:4]))
     return planner.messages(context), planner.grammar(context)
 
 
-def _user(text: str) -> Message:
-    return Message("user", text)
+def _asking(context: PlanContext) -> Message:
+    return Message("user", join_request(context), daily_chars=len(describe_day(context.now)))
 
 
-def measure_here(name: str, prompt: str, query: str) -> Sample:
+def measure_here(name: str, prompt: str, query: str, now: datetime) -> Sample:
     """One request in this process, which has loaded nothing yet; the environment says which cache."""
     began = time.perf_counter()
     model = load_model(name, context_length=4096)
     loaded = time.perf_counter()
-    messages, grammar = request(model, prompt, query)
+    messages, grammar = request(model, prompt, query, now)
 
     async def first_text() -> Sample:
         asked = time.perf_counter()
@@ -127,10 +137,10 @@ def measure_here(name: str, prompt: str, query: str) -> Sample:
     return asyncio.run(first_text())
 
 
-def measure(name: str, prompt: str, query: str, cache: str) -> Sample:
+def measure(name: str, prompt: str, query: str, now: datetime, cache: str) -> Sample:
     """The same in a new process."""
     done = subprocess.run(
-        [sys.executable, __file__, "--model", name, "--one", f"{prompt}|{query}"],
+        [sys.executable, __file__, "--model", name, "--one", f"{prompt}|{query}|{now.isoformat()}"],
         env={**os.environ, "PLAIT_PREFIX_CACHE": cache, "OMP_WAIT_POLICY": "passive"},
         check=True,
         stdout=subprocess.PIPE,
@@ -149,7 +159,8 @@ def rows_of(name: str, rounds: int) -> Iterator[Row]:
                 for i, mode in enumerate(MODES):
                     query = QUERIES[(2 * n + i) % len(QUERIES)]
                     cache = "off" if mode == "without" else folder
-                    samples[mode].append(measure(name, prompt, query, cache))
+                    now = NOW + timedelta(days=mode == "next day", minutes=7 * i)
+                    samples[mode].append(measure(name, prompt, query, now, cache))
                 file_bytes = sum(file.stat().st_size for file in Path(folder).iterdir())
         yield Row(
             model=Path(name).stem if name.endswith(".gguf") else name,
@@ -160,6 +171,7 @@ def rows_of(name: str, rounds: int) -> Iterator[Row]:
             without_s=statistics.median(s.first_text_s for s in samples["without"]),
             filling_s=statistics.median(s.first_text_s for s in samples["filling"]),
             with_s=statistics.median(s.first_text_s for s in samples["with"]),
+            next_day_s=statistics.median(s.first_text_s for s in samples["next day"]),
             without_prefill_s=statistics.median(s.prefill_s for s in samples["without"]),
             with_prefill_s=statistics.median(s.prefill_s for s in samples["with"]),
             file_bytes=file_bytes,
@@ -180,6 +192,8 @@ def table_of(rows: list[Row]) -> Table:
         "filling",
         "with",
         "ratio",
+        "next day",
+        "ratio",
         "prompt alone",
     )
     for column in columns:
@@ -193,6 +207,8 @@ def table_of(rows: list[Row]) -> Table:
             f"{row.file_bytes / 1e6:.1f}",
             *(f"{s:.3f}" for s in (row.load_s, row.without_s, row.filling_s, row.with_s)),
             f"{row.ratio:.1f}",
+            f"{row.next_day_s:.3f}",
+            f"{row.next_day_ratio:.1f}",
             f"{row.prefill_ratio:.1f} ({row.without_prefill_s:.3f} / {row.with_prefill_s:.3f})",
         )
     return table
@@ -220,8 +236,8 @@ def main(
     """Measure what the prefix cache saves."""
     models = model or ["smollm2-135m"]
     if one is not None:
-        prompt, query = one.split("|")
-        print(json.dumps(asdict(measure_here(models[0], prompt, query))))
+        prompt, query, now = one.split("|")
+        print(json.dumps(asdict(measure_here(models[0], prompt, query, datetime.fromisoformat(now)))))
         return
     where = machine()
     rows: list[Row] = []
@@ -232,7 +248,7 @@ def main(
                 rows.append(row)
                 progress.advance(bar)
     if as_json:
-        report = [{**asdict(row), "ratio": row.ratio, "prefill_ratio": row.prefill_ratio} for row in rows]
+        report = [{**asdict(row), **{name: getattr(row, name) for name in RATIOS}} for row in rows]
         print(json.dumps({"machine": where, "rows": report}, indent=2, ensure_ascii=False))
         return
     console = Console(width=None if sys.stdout.isatty() else 160)

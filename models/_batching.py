@@ -75,8 +75,8 @@ class Request(Protocol):
     """Somebody's wish for an answer."""
 
     @property
-    def static(self) -> Sequence[int]:
-        """The first tokens of the prompt, if others will begin so too."""
+    def beginnings(self) -> Sequence[Sequence[int]]:
+        """First tokens of the prompt with which others will begin too; each begins with the one before."""
         ...
 
     def steps(self, lane: Lane) -> Steps:
@@ -227,7 +227,7 @@ class Batcher:
                 self._clear_for(job)
             self._unpark(job)
             if not job.was_started and self._warm_start is not None:
-                job.n_restored = self._warm_start.restore(job.request.static)
+                job.n_restored = self._warm_start.restore(job.request.beginnings)
             sequence = self._engine.pool.take(job.target, job.places[0])
             assert sequence is not None, "one is idle"
             job.sequence = sequence
@@ -242,7 +242,7 @@ class Batcher:
         parked, pool = self._parked.find(job.target), self._engine.pool
         n_gained = n_common(parked, tuple(job.target)) - pool.n_common(job.target)
         if n_gained >= _WORTH_PARKING and pool.has_room_for(len(parked)):
-            self._engine.import_state(parked, self._parked.take(parked))
+            self._engine.import_state(parked, (len(parked), self._parked.take(parked)))
 
     def _clear_for(self, job: _Job) -> None:
         """Take all out of the cache, where much of it would slow down ``job``, which will run alone.
@@ -371,7 +371,7 @@ class Batcher:
         job.request.finish(error)
         if job.sequence is not None and self._warm_start is not None:
             # Only now, when nobody waits for it any more.
-            self._warm_start.save(job.sequence, job.request.static)
+            self._warm_start.save(job.sequence, job.request.beginnings)
         self._release(job)
 
     def _release(self, job: _Job) -> None:

@@ -139,13 +139,13 @@ def _warm_start_s(engine: Engine, prompt: list[int]) -> float | None:
         warm_start = WarmStart(engine, PrefixCache(folder))
         sequence = engine.pool.take([*prompt, 0])
         assert sequence is not None, "nobody else uses the engine"
-        warm_start.save(sequence, prompt)
+        warm_start.save(sequence, [prompt])
         engine.pool.release(sequence)
         warm_start.wait()
         for cached in engine.pool.sequences:
             engine.pool.truncate(cached, 0)
         began = time.perf_counter()
-        restored = WarmStart(engine, PrefixCache(folder)).restore(prompt)
+        restored = WarmStart(engine, PrefixCache(folder)).restore([prompt])
         return time.perf_counter() - began if restored else None
 
 

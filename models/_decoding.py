@@ -30,8 +30,8 @@ class Prompt:
 
     tokens: list[int]
     """All of it."""
-    static: list[int]
-    """The first of them, which are the same in other requests."""
+    beginnings: Sequence[Sequence[int]] = ()
+    """The first of them, as far as they are the same in other requests: in all, then for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Decoding:
         put: Callable[[str | Exception | None], None],
         is_cancelled: Callable[[], bool],
     ) -> None:
-        self.static: Sequence[int] = prompt.static
+        self.beginnings = prompt.beginnings
         self.is_cancelled = is_cancelled
         self._vocabulary = vocabulary
         self._prompt = prompt.tokens

@@ -353,14 +353,16 @@ class Engine:
         finally:
             self.pool.release(sequence)
 
-    def export_state(self, sequence: CachedSequence, tokens: Sequence[int]) -> bytearray | None:
-        """The KV state of ``tokens``; ``None`` if ``sequence`` does not begin with them."""
+    def export_state(
+        self, sequence: CachedSequence, tokens: Sequence[int], *, first: int = 0
+    ) -> bytearray | None:
+        """The KV state of ``tokens`` from the ``first`` on; ``None`` if ``sequence`` begins otherwise."""
         lib, n = self._lib, len(tokens)
         if not self.can_split or n_common(sequence.tokens, tokens) < n:
             return None
-        lib.llama_memory_seq_cp(self._memory, sequence.id, _SPARE, 0, n)
+        lib.llama_memory_seq_cp(self._memory, sequence.id, _SPARE, first, n)
         try:
-            if not self._holds(_SPARE, n):
+            if not self._holds(_SPARE, first, n):
                 return None
             state = bytearray(lib.llama_state_seq_get_size(self._context, _SPARE))
             data = (ctypes.c_uint8 * len(state)).from_buffer(state)
@@ -369,11 +371,15 @@ class Engine:
         finally:
             lib.llama_memory_seq_rm(self._memory, _SPARE, -1, -1)
 
-    def import_state(self, tokens: Sequence[int], state: bytearray) -> bool:
+    def import_state(self, tokens: Sequence[int], *states: tuple[int, bytearray]) -> bool:
         """Put back what :meth:`export_state` gave for ``tokens``, in an idle sequence.
 
+        Args:
+            tokens: of which the states are.
+            states: in their order, each with the number of the token at which it ends.
+
         Returns:
-            False if llama.cpp does not take it, or there is no room.
+            False if llama.cpp does not take one of them, or there is no room.
         """
         target = self.pool.take_empty()
         if target is None:
@@ -381,22 +387,36 @@ class Engine:
         try:
             if not self.pool.make_room(len(tokens)):
                 return False
-            data = (ctypes.c_uint8 * len(state)).from_buffer(state)
-            n_read = self._lib.llama_state_seq_set_data(self._context, data, len(state), target.id)
-            if n_read != len(state) or not self._holds(target.id, len(tokens)):
-                self._cells.remove(target.id, 0)
-                return False
+            first = 0
+            for end, state in states:
+                if not self._import_part(target.id, state, first, end):
+                    self._cells.remove(target.id, 0)
+                    return False
+                first = end
             self.pool.append(target, tokens)
             return True
         finally:
             self.pool.release(target)
 
-    def _holds(self, sequence_id: int, n_tokens: int) -> bool:
-        """Whether llama.cpp has the positions from 0 to ``n_tokens`` in a sequence, and no further one."""
+    def _import_part(self, target_id: int, state: bytearray, first: int, end: int) -> bool:
+        """Put a state behind what ``target_id`` has; llama.cpp reads it only into an empty sequence."""
         lib, memory = self._lib, self._memory
-        first = lib.llama_memory_seq_pos_min(memory, sequence_id)
-        last = lib.llama_memory_seq_pos_max(memory, sequence_id)
-        return bool((first, last) == (0, n_tokens - 1))
+        data = (ctypes.c_uint8 * len(state)).from_buffer(state)
+        try:
+            n_read = lib.llama_state_seq_set_data(self._context, data, len(state), _SPARE)
+            if n_read != len(state) or not self._holds(_SPARE, first, end):
+                return False
+            lib.llama_memory_seq_cp(memory, _SPARE, target_id, first, end)
+            return True
+        finally:
+            lib.llama_memory_seq_rm(memory, _SPARE, -1, -1)
+
+    def _holds(self, sequence_id: int, first: int, end: int) -> bool:
+        """Whether llama.cpp has the positions from ``first`` to ``end`` in a sequence, and no other one."""
+        lib, memory = self._lib, self._memory
+        lowest = lib.llama_memory_seq_pos_min(memory, sequence_id)
+        highest = lib.llama_memory_seq_pos_max(memory, sequence_id)
+        return bool((lowest, highest) == (first, end - 1))
 
 
 class _Cells:

@@ -21,7 +21,7 @@ from plait.models._memory import KVType
 from plait.models._placement import Placement
 from plait.models._prefix_cache import PrefixCache
 from plait.models._types import Generation, Grammar, GrammarKind, Message
-from plait.models._warm_start import WarmStart, static_tokens
+from plait.models._warm_start import WarmStart, shared_tokens
 
 if TYPE_CHECKING:
     from plait.models._decoding import Prompt
@@ -311,6 +311,7 @@ class LlamaModel:
 
     def _encoded(self, options: _Options) -> Prompt:
         from plait.models._decoding import Prompt
+        from plait.models._template import DAILY, STATIC
 
         if self._closed.is_set():
             raise ModelError(f"{self.name} was closed; load it again", model=self.name)
@@ -318,10 +319,13 @@ class LlamaModel:
         tokens = self._engine.vocabulary.tokenize(text)
         check_context(len(tokens), options.max_tokens, self.context_length, model=self.name)
         if self._warm_start is None:
-            return Prompt(tokens, [])
-        static = text[: self._template.static_length(text, options.messages, options.tools)]
-        beginning = self._engine.vocabulary.tokenize(static) if static else []
-        return Prompt(tokens, static_tokens(beginning, tokens))
+            return Prompt(tokens)
+        lengths = [
+            self._template.recurring_length(text, options.messages, options.tools, mark=mark)
+            for mark in (STATIC, DAILY)
+        ]
+        beginnings = [self._engine.vocabulary.tokenize(text[:length]) if length else [] for length in lengths]
+        return Prompt(tokens, [shared_tokens(beginning, tokens) for beginning in beginnings])
 
     def _prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> list[int]:
         return self._engine.vocabulary.tokenize(self._template.render(messages, tools))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from plait.errors import MissingExtraError, ModelError
 from plait.models._types import Message
 
-_MARKS = ("\u241f", "\u241e")  # no request begins with both
+Mark = Callable[[Message], int]
+"""How many of a message's first characters recur."""
+STATIC: Mark = attrgetter("static_chars")
+DAILY: Mark = attrgetter("daily_chars")
+_OTHERS = ("\u241f", "\u241e")  # no request begins with both
 
 
 class ChatTemplate:
@@ -68,15 +73,20 @@ class ChatTemplate:
                 f"the chat template of {self._model} refuses the conversation: {error}", model=self._model
             ) from error
 
-    def static_length(
-        self, rendered: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    def recurring_length(
+        self,
+        rendered: str,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] = (),
+        *,
+        mark: Mark = STATIC,
     ) -> int:
         """How many characters of ``rendered``, which ``messages`` gave, are the same in other requests.
 
-        Found by rendering once more with another text behind what is static, since only the template
-        knows what it puts where.
+        Found by rendering once more with another text behind what recurs by the messages' ``mark``, since
+        only the template knows what it puts where.
         """
-        varied = _varied(messages)
+        varied = _varied(messages, mark)
         if varied is None:
             return 0
         other = self.render(varied, tools)
@@ -100,17 +110,17 @@ class ChatTemplate:
         return self._control.sub(lambda found: f"{found[0][0]}\u200b{found[0][1:]}", text)
 
 
-def _varied(messages: Sequence[Message]) -> list[Message] | None:
-    """The conversation with another text right after its last static character; ``None`` if none is."""
-    last = next((i for i in reversed(range(len(messages))) if messages[i].static_chars > 0), None)
+def _varied(messages: Sequence[Message], mark: Mark) -> list[Message] | None:
+    """The conversation with another text right after its last marked character; ``None`` if none is."""
+    last = next((i for i in reversed(range(len(messages))) if mark(messages[i]) > 0), None)
     if last is None:
         return None
-    at, n_kept = last, messages[last].static_chars
+    at, n_kept = last, mark(messages[last])
     if n_kept >= len(messages[last].content) and last + 1 < len(messages):
         at, n_kept = last + 1, 0
     content = messages[at].content
-    mark = next(mark for mark in _MARKS if not content[n_kept:].lstrip().startswith(mark))
-    return [*messages[:at], replace(messages[at], content=content[:n_kept] + mark), *messages[at + 1 :]]
+    other = next(other for other in _OTHERS if not content[n_kept:].lstrip().startswith(other))
+    return [*messages[:at], replace(messages[at], content=content[:n_kept] + other), *messages[at + 1 :]]
 
 
 def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:

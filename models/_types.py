@@ -37,6 +37,8 @@ class Message:
     static_chars: int = field(default=0, compare=False)
     """How many characters, from the content's first on, are the same in every request of this kind, as is
     all that comes before this message. A hint for engines that keep what recurs; the last one counts."""
+    daily_chars: int = field(default=0, compare=False)
+    """The same for text that recurs for a while, such as all that comes before the time of day."""
 
     @classmethod
     def instructions(cls, content: str) -> Message:

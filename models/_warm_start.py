@@ -48,40 +48,64 @@ class WarmStart:
         # A process that ends right after its only answer still leaves the prefix behind.
         weakref.finalize(self, _finish, engine.lock, self._writers)
 
-    def fingerprint(self, tokens: Sequence[int]) -> Fingerprint:
-        """The name of the state of ``tokens`` under this model and engine."""
-        return Fingerprint.of(self._identity, tokens)
+    def fingerprint(self, tokens: Sequence[int], first: int = 0) -> Fingerprint:
+        """The name of the state of ``tokens`` from the ``first`` on, under this model and engine."""
+        part = (f"from {first}",) if first else ()
+        return Fingerprint.of((*self._identity, *part), tokens)
 
-    def restore(self, tokens: Sequence[int]) -> int:
-        """Bring the state of ``tokens`` into memory, if it is on disk and not there yet.
+    def restore(self, beginnings: Sequence[Sequence[int]]) -> int:
+        """Bring into memory the longest of a prompt's beginnings that is on disk, if it is not there yet.
+
+        Of a beginning that begins with another one only the rest is on disk. Where the shortest is in memory,
+        nothing is read: the others have been computed by this process, or are now.
 
         Returns:
-            The number of tokens whose state came from disk: all or none.
+            The number of tokens whose state came from disk.
         """
-        pool = self._engine.pool
-        if not self._is_worth_it(len(tokens) - pool.n_common(tokens)) or not pool.has_room_for(len(tokens)):
+        pool, parts = self._engine.pool, self._parts(beginnings)
+        if not parts:
             return 0
-        fingerprint = self.fingerprint(tokens)
-        state = self._cache.load(fingerprint)
-        if state is None:
+        (_, shortest), (_, longest) = parts[0], parts[-1]
+        if not self._is_worth_it(len(shortest) - pool.n_common(shortest)) or not pool.has_room_for(
+            len(longest)
+        ):
             return 0
-        if not self._engine.import_state(tokens, state):
-            self._cache.discard(fingerprint)
+        tokens: Sequence[int] = ()
+        found: list[Fingerprint] = []
+        states: list[tuple[int, bytearray]] = []
+        for first, beginning in parts:
+            fingerprint = self.fingerprint(beginning, first)
+            state = self._cache.load(fingerprint)
+            if state is None:
+                break
+            tokens = beginning
+            found.append(fingerprint)
+            states.append((len(beginning), state))
+        if not states:
             return 0
-        self._stored.add(fingerprint.digest)
+        if not self._engine.import_state(tokens, *states):
+            for fingerprint in found:
+                self._cache.discard(fingerprint)
+            return 0
+        self._stored.update(fingerprint.digest for fingerprint in found)
         return len(tokens)
 
-    def save(self, sequence: CachedSequence, tokens: Sequence[int]) -> None:
-        """Store the state of ``tokens``, with which ``sequence`` begins, if it is not on disk.
+    def save(self, sequence: CachedSequence, beginnings: Sequence[Sequence[int]]) -> None:
+        """Store the states of the beginnings, with which ``sequence`` begins, that are not on disk.
 
-        Only the copy of the state is made here; a thread that outlives the caller's writes it.
+        Only copies of the states are made here; threads that outlive the caller's write them.
         """
-        if not self._is_worth_it(len(tokens)):
-            return
-        fingerprint = self.fingerprint(tokens)
-        if not self._is_due(fingerprint):
-            return
-        state = self._engine.export_state(sequence, tokens)
+        for first, tokens in self._parts(beginnings):
+            fingerprint = self.fingerprint(tokens, first)
+            if self._is_due(fingerprint, is_small=first > 0):
+                self._save(sequence, fingerprint, tokens, first)
+            if fingerprint.digest not in self._stored and fingerprint not in self._cache:
+                return  # what follows would be of no use without it
+
+    def _save(
+        self, sequence: CachedSequence, fingerprint: Fingerprint, tokens: Sequence[int], first: int
+    ) -> None:
+        state = self._engine.export_state(sequence, tokens, first=first)
         if state is None:
             return
         self._stored.add(fingerprint.digest)
@@ -100,15 +124,28 @@ class WarmStart:
         for writer in [*self._writers]:
             writer.join()
 
+    def _parts(self, beginnings: Sequence[Sequence[int]]) -> list[tuple[int, Sequence[int]]]:
+        """The beginnings, each with the first token that is stored of it; none that add only a few."""
+        parts: list[tuple[int, Sequence[int]]] = []
+        n_before = 0
+        for tokens in beginnings:
+            if self._is_worth_it(len(tokens) - n_before):
+                parts.append((n_before, tokens))
+                n_before = len(tokens)
+        return parts
+
     def _is_worth_it(self, n_tokens: int) -> bool:
         return n_tokens >= _MIN_TOKENS and self._engine.can_split
 
-    def _is_due(self, fingerprint: Fingerprint) -> bool:
+    def _is_due(self, fingerprint: Fingerprint, *, is_small: bool) -> bool:
         digest = fingerprint.digest
         if self._cache.problem is not None or digest in self._stored:
             return False
-        self._seen[digest] += 1
-        return (len(self._seen) <= _N_AT_ONCE or self._seen[digest] > 1) and fingerprint not in self._cache
+        if not is_small:
+            self._seen[digest] += 1
+            if len(self._seen) > _N_AT_ONCE and self._seen[digest] == 1:
+                return False
+        return fingerprint not in self._cache
 
 
 def _finish(lock: threading.Lock, writers: list[threading.Thread]) -> None:
@@ -119,8 +156,8 @@ def _finish(lock: threading.Lock, writers: list[threading.Thread]) -> None:
             writer.join(_EXIT_WAIT_S)
 
 
-def static_tokens(beginning: list[int], prompt: list[int]) -> list[int]:
-    """The tokens of ``prompt`` that its static text determines, given the ``beginning``: that text's tokens.
+def shared_tokens(beginning: list[int], prompt: list[int]) -> list[int]:
+    """The tokens of ``prompt`` that a text determines with which it begins, given that text's: ``beginning``.
 
     The last of them may be another one where more text follows, so it never counts; what is before it
     is compared.

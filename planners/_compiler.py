@@ -25,6 +25,7 @@ from plait.planners._parser import JSONPlanParser, PlanParser
 from plait.planners._prompts import (
     PlanExample,
     check_examples,
+    describe_day,
     describe_examples,
     describe_tools,
     general_turns,
@@ -111,11 +112,12 @@ class CompilerPlanner:
         examples = describe_examples(offer.examples, plan_as_json if self._as_json else printer.plan)
         request = examples + plan_request(context, printer.task)
         further = self._dialect.arrange(offer.tools)
+        day, varies = describe_day(context.now), bool(examples or further)
         if self._examples:
             more = f"\n\nMore tools:\n{describe_tools(further)}" if further else ""
             return [
                 Message("system", instructions + more, static_chars=len(instructions)),
-                Message("user", request),
+                Message("user", request, daily_chars=0 if varies else len(day)),
             ]
         turns = general_turns(as_json=self._as_json, dialect=self._dialect)
         static = tools_offered(self._tools)
@@ -123,7 +125,12 @@ class CompilerPlanner:
         return [
             Message.instructions(instructions),
             *turns,
-            Message("user", f"{tools}\n\n{request}", static_chars=len(static)),
+            Message(
+                "user",
+                f"{tools}\n\n{request}",
+                static_chars=len(static),
+                daily_chars=0 if varies else len(f"{tools}\n\n{day}"),
+            ),
         ]
 
     def grammar(self, context: PlanContext) -> Grammar | None:

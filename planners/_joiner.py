@@ -9,7 +9,7 @@ from typing import Any
 
 from plait.models import ChatModel, Grammar, Message
 from plait.planners._context import Answer, AnswerText, JoinerStep, PlanContext, Replan, TaskOutcome
-from plait.planners._prompts import join_instructions, join_request
+from plait.planners._prompts import describe_day, join_instructions, join_request
 from plait.tools import Toolbox, to_text
 
 _ANSWER, _REPLAN = "Answer: ", "Replan: "
@@ -46,7 +46,7 @@ class ModelJoiner:
         may_replan = context.rounds_left > 0
         messages = [
             Message.instructions(join_instructions(may_replan=may_replan)),
-            Message("user", join_request(context)),
+            Message("user", join_request(context), daily_chars=len(describe_day(context.now))),
         ]
         enforced = may_replan and self._model.grammar_kind in ("lark", "gbnf")
         generation = self._model.stream(

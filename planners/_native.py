@@ -12,6 +12,7 @@ from plait.planners._context import Answer, PlanContext, PlannerStep, PlanText
 from plait.planners._plan import Task
 from plait.planners._prompts import (
     describe_conversation,
+    describe_day,
     describe_now,
     describe_outcome,
     native_instructions,
@@ -47,7 +48,10 @@ class NativePlanner:
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far, with calls and results as the model's convention has them."""
         request = f"{describe_now(context.now)}{describe_conversation(context)}{context.query}"
-        turns = [Message.instructions(native_instructions()), Message("user", request)]
+        turns = [
+            Message.instructions(native_instructions()),
+            Message("user", request, daily_chars=len(describe_day(context.now))),
+        ]
         names = {own: name for name, own in _function_names(context.offer.listed(self._toolbox)).items()}
         outcomes = {o.task.id: o for o in context.outcomes}
         for plan in context.plans:

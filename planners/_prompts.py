@@ -172,9 +172,16 @@ def describe_now(now: datetime | None) -> str:
     """
     if now is None:
         return ""
+    return f"{describe_day(now)}Time: {now:%H:%M}\n"
+
+
+def describe_day(now: datetime | None) -> str:
+    """What :func:`describe_now` says first, which is the same all day; empty where there is no clock."""
+    if now is None:
+        return ""
     days = [now + timedelta(days=i) for i in range(_N_DAYS)]
     coming = ", ".join(f"{day:%A %Y-%m-%d}" for day in days[1:])
-    return f"Today: {now:%A %Y-%m-%d} (tomorrow {coming})\nTime: {now:%H:%M}\n"
+    return f"Today: {now:%A %Y-%m-%d} (tomorrow {coming})\n"
 
 
 def plan_request(context: PlanContext, write: Callable[[Task], str] = str) -> str:

@@ -16,7 +16,13 @@ from plait.planners._context import Answer, PlanContext, PlannerStep, PlanText
 from plait.planners._dialects import argument_names
 from plait.planners._grammar import step_grammar
 from plait.planners._parser import PlanParser
-from plait.planners._prompts import describe_conversation, describe_now, describe_outcome, step_instructions
+from plait.planners._prompts import (
+    describe_conversation,
+    describe_day,
+    describe_now,
+    describe_outcome,
+    step_instructions,
+)
 from plait.tools import Toolbox
 
 _ANSWER = re.compile(r"^\s*(?:Thought:[^\n]*\n\s*)?Answer:\s*(.*)", re.DOTALL)
@@ -50,7 +56,7 @@ class ReactPlanner:
         listed = step_instructions(context.offer.listed(self._toolbox), has_clock=has_clock)
         turns = [
             Message("system", listed, static_chars=len(static)),
-            Message("user", request),
+            Message("user", request, daily_chars=len(describe_day(context.now))),
         ]
         for outcome in context.outcomes:
             turns.append(Message("assistant", str(outcome.task)))

@@ -128,8 +128,9 @@ class FakeEngine:
         assert list(tokens) == sequence.tokens
         return bytearray(len(tokens))
 
-    def import_state(self, tokens: Sequence[int], state: bytearray) -> bool:
-        assert len(state) == len(tokens)
+    def import_state(self, tokens: Sequence[int], *states: tuple[int, bytearray]) -> bool:
+        ((end, state),) = states
+        assert len(state) == end == len(tokens)
         sequence = self.pool.take_empty()
         assert sequence is not None
         assert self.pool.make_room(len(tokens))
@@ -162,7 +163,7 @@ class Ask:
     n_guesses: int = 0
     fails_after: int | None = None
     """Tokens after which it fails by itself."""
-    static: Sequence[int] = ()
+    beginnings: Sequence[Sequence[int]] = ()
     on_token: Callable[[int], None] = lambda n: None
     cancelled: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -801,48 +802,54 @@ class FakeWarmStart:
         self.restored: list[tuple[int, ...]] = []
         self.saved: list[tuple[tuple[int, ...], bool]] = []
 
-    def restore(self, tokens: Sequence[int]) -> int:
+    def restore(self, beginnings: Sequence[Sequence[int]]) -> int:
+        if not beginnings:
+            return 0
+        (tokens,) = beginnings
         self.restored.append(tuple(tokens))
         return len(tokens) // 2
 
-    def save(self, sequence: Any, tokens: Sequence[int]) -> None:
+    def save(self, sequence: Any, beginnings: Sequence[Sequence[int]]) -> None:
+        if not beginnings:
+            return
+        (tokens,) = beginnings
         self.saved.append((tuple(tokens), sequence.tokens[: len(tokens)] == list(tokens)))
 
 
 def test_a_static_beginning_is_restored_once_before_and_saved_once_after() -> None:
     engine, warm = FakeEngine(n_sequences=2), FakeWarmStart()
-    asks = [Ask(prompt(101 + n, 40), 5, static=prompt(101 + n, 40)[:30]) for n in range(4)]
+    asks = [Ask(prompt(101 + n, 40), 5, beginnings=[prompt(101 + n, 40)[:30]]) for n in range(4)]
     with engine.lock:
         batcher = Batcher(engine, warm)  # type: ignore[arg-type]
         for ask in asks:
             batcher.submit(ask)
     wait_for(*asks)
-    statics = [tuple(ask.static) for ask in asks]
+    statics = [tuple(ask.beginnings[0]) for ask in asks]
     assert warm.restored == statics
     assert Counter(warm.saved) == Counter((static, True) for static in statics)
 
 
 def test_one_that_stepped_back_is_not_restored_again() -> None:
     engine, warm = FakeEngine(n_cells=700), FakeWarmStart()
-    asks = [Ask(prompt(101, 200), 300), Ask(prompt(102, 100), 250, static=prompt(102, 100)[:50])]
+    asks = [Ask(prompt(101, 200), 300), Ask(prompt(102, 100), 250, beginnings=[prompt(102, 100)[:50]])]
     with engine.lock:
         batcher = Batcher(engine, warm)  # type: ignore[arg-type]
         for ask in asks:
             batcher.submit(ask)
     wait_for(*asks)
     assert 0 in engine.parts_of(asks[1])
-    assert warm.restored.count(tuple(asks[1].static)) == 1
+    assert warm.restored.count(tuple(asks[1].beginnings[0])) == 1
     asks[1].assert_right()
 
 
 @pytest.mark.parametrize("n_requests", [1, 3])
 def test_a_cancelled_request_still_leaves_its_beginning(n_requests: int) -> None:
     engine, warm = FakeEngine(), FakeWarmStart()
-    asks = [Ask(prompt(101 + n, 40), 50, static=prompt(101 + n, 40)[:30]) for n in range(n_requests)]
+    asks = [Ask(prompt(101 + n, 40), 50, beginnings=[prompt(101 + n, 40)[:30]]) for n in range(n_requests)]
     engine.before_batch = lambda n: asks[0].cancelled.set() if n == 5 else None
     with engine.lock:
         batcher = Batcher(engine, warm)  # type: ignore[arg-type]
         for ask in asks:
             batcher.submit(ask)
     wait_for(*asks)
-    assert (tuple(asks[0].static), True) in warm.saved
+    assert (tuple(asks[0].beginnings[0]), True) in warm.saved

@@ -155,7 +155,7 @@ def distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
 class Reading:
     """A request for the logits after a text."""
 
-    static = ()
+    beginnings = ()
 
     def __init__(self, tokens: list[int]) -> None:
         self.tokens = tokens

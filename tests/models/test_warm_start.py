@@ -8,7 +8,9 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +21,8 @@ from plait.models._engine import Engine
 from plait.models._prefix_cache import PrefixCache
 from plait.models._sequences import CachedSequence
 from plait.models._template import ChatTemplate
-from plait.models._warm_start import file_identity, static_tokens
-from plait.planners import CompilerPlanner, NativePlanner, PlanContext
+from plait.models._warm_start import file_identity, shared_tokens
+from plait.planners import CompilerPlanner, NativePlanner, PlanContext, ReactPlanner
 from plait.tools import Tool, Toolbox
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +87,7 @@ def test_a_restored_state_gives_the_logits_that_memory_gives_bit_for_bit(smollm2
     assert engine.pool.n_common(prompt) == n_static
     reused = computed_row(engine, prompt)
     assert state is not None
-    assert other.import_state(prompt[:n_static], state)
+    assert other.import_state(prompt[:n_static], (n_static, state))
     assert other.pool.n_common(prompt) == n_static
     restored = computed_row(other, prompt)
     engine.close()
@@ -123,11 +125,102 @@ async def test_a_state_put_back_is_bit_for_bit_the_one_taken_out(smollm2: Path) 
     assert engine.export_state(sequence, [*tokens[:40], 1]) is None
     assert engine.pool.n_common(tokens) == len(tokens)
     other = Engine(smollm2, context_length=512, n_threads=1)
-    assert other.import_state(tokens[:40], state)
+    assert other.import_state(tokens[:40], (40, state))
     assert other.pool.n_common(tokens) == 40
     assert other.export_state(holder(other, tokens[:40]), tokens[:40]) == state
     engine.close()
     other.close()
+
+
+async def test_a_state_put_back_in_parts_is_the_whole_one(smollm2: Path) -> None:
+    engine, other = (Engine(smollm2, context_length=512, n_threads=1) for _ in range(2))
+    tokens = engine.vocabulary.tokenize("The owl and the pussycat went to sea in a beautiful boat. " * 5)
+    engine.compute(tokens)
+    sequence, parts = holder(engine, tokens), ((0, 40), (40, 50), (50, 64))
+    states = [engine.export_state(sequence, tokens[:end], first=first) for first, end in parts]
+    whole = engine.export_state(sequence, tokens[:64])
+    assert engine.pool.n_common(tokens) == len(tokens)
+    assert whole is not None
+    first, second, third = (bytearray(state or b"") for state in states)
+    assert 0 < len(second) < len(third) < len(first) < len(whole)
+    assert not other.import_state(tokens[:64], (40, first), (54, third))
+    assert not other.import_state(tokens[:64], (40, first), (64, second))
+    assert other.pool.n_used == 0
+    assert other.import_state(tokens[:64], (40, first), (50, second), (64, third))
+    assert other.pool.n_common(tokens) == 64
+    assert other.export_state(holder(other, tokens[:64]), tokens[:64]) == whole
+    engine.close()
+    other.close()
+
+
+def on(day: str, question: str) -> list[Message]:
+    """A prompt with a text of that day between the rules and the request."""
+    start = f"{day}, and tomorrow is another day, as are the days after tomorrow. " * 4
+    return [RULES, Message("user", start + question, daily_chars=len(start))]
+
+
+async def test_what_recurs_for_a_day_is_kept_in_a_small_file_of_its_own(
+    smollm2: Path, tmp_path: Path
+) -> None:
+    first = await ask_afresh(smollm2, tmp_path, on("Monday", "What do cats eat?"))
+    assert (first.usage.restored_tokens, len(stored(tmp_path))) == (0, 2)
+    sizes = sorted(path.stat().st_size for path in stored(tmp_path))
+    same_day = await ask_afresh(smollm2, tmp_path, on("Monday", "What do dogs like?"))
+    assert same_day.usage.prompt_tokens - same_day.usage.restored_tokens < 20
+    assert len(stored(tmp_path)) == 2
+    next_day = await ask_afresh(smollm2, tmp_path, on("Tuesday", "What do cats eat?"))
+    assert 60 < next_day.usage.restored_tokens < same_day.usage.restored_tokens - 40
+    assert next_day.usage.restored_tokens == next_day.usage.cached_tokens
+    added = sorted(path.stat().st_size for path in stored(tmp_path))
+    assert len(added) == 3
+    assert added[0] + added[1] < 1.5 * added[2] == 1.5 * sizes[1]
+    again = await ask_afresh(smollm2, tmp_path, on("Tuesday", "What do dogs like?"))
+    assert again.usage.restored_tokens > next_day.usage.restored_tokens + 40
+
+
+async def test_of_a_days_file_that_is_damaged_the_rules_are_still_taken(
+    smollm2: Path, tmp_path: Path
+) -> None:
+    whole = await ask_afresh(smollm2, tmp_path, on("Monday", "What do cats eat?"))
+    rules, day = sorted(stored(tmp_path), key=lambda path: -path.stat().st_size)
+    day.write_bytes(day.read_bytes()[:-1])
+    mended = await ask_afresh(smollm2, tmp_path, on("Monday", "What do cats eat?"))
+    assert 60 < mended.usage.restored_tokens < whole.usage.prompt_tokens - 40
+    rules.unlink()
+    assert (await ask_afresh(smollm2, tmp_path, on("Monday", "Why?"))).usage.restored_tokens == 0
+    assert sorted(stored(tmp_path)) == sorted([rules, day])
+    assert (await ask_afresh(smollm2, tmp_path, on("Monday", "Why?"))).usage.restored_tokens > 120
+
+
+@pytest.mark.parametrize("planner", ["compiler", "react", "native"])
+async def test_a_new_process_computes_only_the_time_and_the_request_of_the_same_day(
+    smollm2: Path, tmp_path: Path, planner: str
+) -> None:
+    def prompt(model: LlamaModel, query: str, now: datetime) -> tuple[list[Message], list[dict[str, Any]]]:
+        toolbox = Toolbox([Tool.from_function(weigh)])
+        context = PlanContext(query, now=now)
+        if planner == "native":
+            native = NativePlanner(model, toolbox)
+            return native.messages(context), native.definitions
+        chosen = CompilerPlanner if planner == "compiler" else ReactPlanner
+        return chosen(model, toolbox).messages(context), []
+
+    usages = []
+    for query, now in (
+        ("Weigh jar 3.", datetime(2026, 3, 4, 9, 12)),
+        ("Is jar 7 heavy?", datetime(2026, 3, 4, 18, 30)),
+        ("Weigh jar 12.", datetime(2026, 3, 5, 9, 12)),
+    ):
+        async with opened(smollm2, tmp_path) as model:
+            messages, tools = prompt(model, query, now)
+            generation = model.stream(messages, max_tokens=1, tools=tools)
+            await generation.text()
+            usages.append(generation.usage)
+    first, same_day, next_day = usages
+    assert first.restored_tokens == 0
+    assert same_day.prompt_tokens - same_day.restored_tokens < 35
+    assert next_day.restored_tokens < same_day.restored_tokens - 60
+    assert (next_day.restored_tokens > 0) == (planner != "native")  # whose rules are too few to keep
 
 
 @pytest.mark.parametrize("at", [9, 20, 60, 5000, -1], ids=["version", "size", "hash", "state", "last byte"])
@@ -247,7 +340,7 @@ async def test_tools_that_the_template_renders_are_static_too(smollm2: Path) -> 
     planner = NativePlanner(model, Toolbox([Tool.from_function(weigh)]))
     messages = planner.messages(PlanContext("Weigh jar 3."))
     text = model._template.render(messages, planner.definitions)
-    static = text[: model._template.static_length(text, messages, planner.definitions)]
+    static = text[: model._template.recurring_length(text, messages, planner.definitions)]
     assert "red ink" in static
     assert static.endswith("user: ")
     await model.aclose()
@@ -281,7 +374,7 @@ def test_the_static_part_ends_where_the_template_puts_the_first_other_character(
         "{% for m in messages if m.role != 'tool' %}[{{ m.role }}]{{ m.content | trim }}{% endfor %}[answer]"
     )
     rendered = template.render(messages)
-    assert rendered[: template.static_length(rendered, messages)] == static
+    assert rendered[: template.recurring_length(rendered, messages)] == static
 
 
 def test_a_mark_for_what_is_static_changes_no_message() -> None:
@@ -303,7 +396,7 @@ def test_a_mark_for_what_is_static_changes_no_message() -> None:
 def test_the_last_static_token_never_counts(
     beginning: list[int], prompt: list[int], static: list[int]
 ) -> None:
-    assert static_tokens(beginning, prompt) == static
+    assert shared_tokens(beginning, prompt) == static
 
 
 async def test_what_is_in_memory_is_not_read_again(smollm2: Path, tmp_path: Path) -> None:
@@ -373,7 +466,7 @@ async def test_a_restored_prompt_makes_room_for_itself(smollm2: Path) -> None:
     for word in (" cat", " dog", " cow", " owl"):
         engine.compute(engine.vocabulary.tokenize(word * 60))
     assert engine.pool.n_common(tokens) < len(tokens)
-    assert engine.import_state(tokens, state)
+    assert engine.import_state(tokens, (len(tokens), state))
     assert engine.pool.n_common(tokens) == len(tokens) > 64
     assert sum(len(s.tokens) for s in engine.pool.sequences) <= 256
     assert engine.compute([*tokens, *engine.vocabulary.tokenize(" nine" * 100)]) is not None
@@ -388,11 +481,11 @@ async def test_a_state_that_finds_no_room_now_stays_on_disk(smollm2: Path, tmp_p
         static, pool = model._prompt(CATS, ())[:n_static], model._engine.pool
         with model._engine.lock:
             taken = [pool.take_empty() for _ in pool.sequences]
-            assert model._warm_start.restore(static) == 0
+            assert model._warm_start.restore([static]) == 0
             for sequence in taken:
                 assert sequence is not None
                 pool.release(sequence)
-            assert model._warm_start.restore(static) == n_static
+            assert model._warm_start.restore([static]) == n_static
     assert len(stored(tmp_path)) == 1
 
 
