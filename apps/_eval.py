@@ -34,6 +34,7 @@ class RetrievalData(StrEnum):
 
     BFCL = "bfcl"
     NESTFUL = "nestful"
+    TOOLBANK = "toolbank"
 
 
 DataFile = Annotated[
@@ -147,18 +148,49 @@ def movie(data: DataFile, options: SharedOptions, offline: Offline = False) -> N
 @app.command("retrieval")
 def retrieval(
     data: Annotated[
-        RetrievalData, typer.Option(help="Whose tools and requests; nestful for plans of several tools.")
+        RetrievalData,
+        typer.Option(
+            help="Whose tools and requests; nestful for plans of several tools, toolbank for its files."
+        ),
     ] = RetrievalData.BFCL,
     encoder: EncoderName = DEFAULT_ENCODER,
-    seed: Annotated[int, typer.Option(help="Which half of the requests are usages.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Which half of the requests are usages, of bfcl and nestful.")
+    ] = 0,
+    tools: Annotated[
+        Path | None, typer.Option(help="toolbank: the folder with its files of function descriptions.")
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="toolbank: the test requests, as JSON lines with query and tools."),
+    ] = None,
+    usages: Annotated[
+        list[Path] | None,
+        typer.Option(help="toolbank: requests that the index may know, in the same form; several times."),
+    ] = None,
+    export_tools: Annotated[
+        Path | None,
+        typer.Option(help="toolbank: measure nothing, write the functions for plait index build --tools."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """How well tools are found among all functions of the Berkeley leaderboard, or of NESTFUL."""
-    from plait.apps._eval_retrieval import evaluate_retrieval
+    """How well tools are found among all those of the Berkeley leaderboard, of NESTFUL, or of ToolBank."""
+    from plait.apps import _eval_retrieval
 
     output = Output(as_json=as_json, debug=debug)
-    execute(lambda: evaluate_retrieval(data.value, encoder, seed, output), output)
+
+    def work() -> int:
+        if export_tools is not None:
+            if data != RetrievalData.TOOLBANK:
+                raise ConfigurationError(f"--export-tools is for --data toolbank, not for {data.value}")
+            return _eval_retrieval.export_toolbank(
+                _eval_retrieval.toolbank_folder(tools), export_tools, output
+            )
+        files = _eval_retrieval.toolbank_files(data.value, tools, queries, usages or ())
+        return _eval_retrieval.evaluate_retrieval(data.value, encoder, seed, output, files)
+
+    execute(work, output)
 
 
 @app.command("fetch")

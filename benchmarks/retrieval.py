@@ -59,11 +59,11 @@ def main(
     rows: dict[str, list[list[float]]] = {}
     chosen: dict[str, list[list[float]]] = {}
     for seed in range(seeds):
-        scores, selections = measure(divided(pool, seed), model)
-        for selection in selections:
+        figures = measure(divided(pool, seed), model)
+        for selection in figures.selections:
             numbers = [100 * selection.recall, selection.n_tools]
             chosen.setdefault(f"{selection.wanted}", []).append(numbers)
-        for score in scores:
+        for score in figures.scores:
             numbers = [*(score.recall[k] for k in KS), score.ndcg_at_5]
             rows.setdefault(score.name, []).append([100 * number for number in numbers])
     columns = [*(f"recall@{k}" for k in KS), "nDCG@5"]

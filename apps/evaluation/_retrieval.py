@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ KS = (1, 3, 5, 10)
 """Where recall is measured."""
 
 _NDCG_AT = 5
+_N_TIMED = 50  # requests whose cost is measured
 _ROWS: tuple[tuple[str, Ranking, bool], ...] = (
     ("BM25", "bm25", False),
     ("description embeddings", "description", False),
@@ -68,23 +70,56 @@ class SelectionScore:
     """How many tools were selected."""
 
 
+@dataclass(frozen=True, slots=True)
+class RequestCost:
+    """What it takes to find the tools of one request, as medians over test requests."""
+
+    encode_ms: float
+    """For the request's vector."""
+    search_ms: float
+    """For the fused ranking, once the vector is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalFigures:
+    """What was measured."""
+
+    scores: tuple[RetrievalScore, ...]
+    """Of all rankings, those without usages first; of these alone if there are no usages."""
+    selections: tuple[SelectionScore, ...]
+    """Of as few tools as a wanted recall allows; none if there are no usages to learn that from."""
+    cost: RequestCost
+    """In the index with usages, if there are any."""
+
+
 Finder = Callable[[str, Vectors, int], Sequence[str]]
 """Finds names of tools from a request, its vector and their number, the best first."""
 
 
 def measure(
     data: RetrievalSet, encoder: Encoder, progress: EncodingProgress | None = None
-) -> tuple[list[RetrievalScore], list[SelectionScore]]:
-    """The scores of all rankings, those without usages first, and of selections of as few tools as needed."""
+) -> RetrievalFigures:
+    """Measure all rankings, and selections of as few tools as needed.
+
+    Raises:
+        ConfigurationError: there are usages, but fewer than 50.
+        ModelError: the encoder gives something else than it should.
+    """
     empty = Tool2Vec.fit((), (), encoder)
     plain = empty.with_entries(Entries.of(data.tools, ()), progress)
-    index = plain.with_entries(Entries.of(data.tools, data.usages), progress).trained()
+    trained = None
+    if data.usages:
+        trained = plain.with_entries(Entries.of(data.tools, data.usages), progress).trained()
     vectors = query_vectors(data.tests, encoder, progress)
-    scores = [
-        score(name, _finder(index if with_usages else plain, by), data.tests, vectors)
-        for name, by, with_usages in _ROWS
-    ]
-    return scores, [_selection(index, wanted, data.tests, vectors) for wanted in RECALLS]
+    scores: list[RetrievalScore] = []
+    for name, by, with_usages in _ROWS:
+        index = trained if with_usages else plain
+        if index is not None:
+            scores.append(score(name, _finder(index, by), data.tests, vectors))
+    if trained is None:
+        return RetrievalFigures(tuple(scores), (), _cost(plain, data.tests))
+    selections = tuple(_selection(trained, wanted, data.tests, vectors) for wanted in RECALLS)
+    return RetrievalFigures(tuple(scores), selections, _cost(trained, data.tests))
 
 
 def query_vectors(
@@ -109,6 +144,19 @@ def score(name: str, find: Finder, tests: Sequence[Usage], vectors: Vectors) -> 
         {k: float(np.mean([_has_all(test, names[:k]) for test, names in pairs])) for k in KS},
         float(np.mean([_ndcg(test, names[:_NDCG_AT]) for test, names in pairs])),
     )
+
+
+def _cost(index: Tool2Vec, tests: Sequence[Usage]) -> RequestCost:
+    """Of requests one by one, as they come to an agent, and not in batches."""
+    times: list[tuple[float, float]] = []
+    for test in tests[:_N_TIMED]:
+        began = time.perf_counter()
+        (vector,) = encode(index.encoder, [test.query])
+        encoded = time.perf_counter()
+        index.search_encoded(test.query, vector, max(KS), "fused")
+        times.append((encoded - began, time.perf_counter() - encoded))
+    encode_s, search_s = np.median(times, axis=0)
+    return RequestCost(1000 * float(encode_s), 1000 * float(search_s))
 
 
 def _selection(index: Tool2Vec, wanted: float, tests: Sequence[Usage], vectors: Vectors) -> SelectionScore:

@@ -67,8 +67,8 @@ def test_recall_and_gain_are_those_of_their_definitions() -> None:
 def test_usages_make_tools_found_that_their_texts_hide() -> None:
     usages = tuple(Usage(f"request {i} about w{name}", (name,)) for name in "abcdefghijkl" for i in range(5))
     tests = tuple(Usage(f"again w{name}", (name,)) for name in "abcdefghijkl")
-    found, _ = measure(RetrievalSet(TOOLS, usages, tests), HashingEncoder(2048))
-    scores = {s.name: s for s in found}
+    figures = measure(RetrievalSet(TOOLS, usages, tests), HashingEncoder(2048))
+    scores = {s.name: s for s in figures.scores}
     assert scores["BM25"].recall[10] == 0
     assert scores["Tool2Vec, fused"].recall == dict.fromkeys(KS, 1.0)
     assert scores["Tool2Vec, fused"].ndcg_at_5 == 1
