@@ -28,7 +28,7 @@ from plait.retrieval import RANKINGS, Tool2Vec, Usage, Vectors, load_encoder, lo
 from plait.retrieval import _nearest as nearest
 from plait.retrieval._candidates import N_FEATURES
 from plait.retrieval._entries import Entries, ToolEntry
-from plait.retrieval._nearest import HNSW, FaissFlat, Nearest, NumpyFlat
+from plait.retrieval._nearest import HNSW, Nearest, NumpyFlat, Rows
 from plait.retrieval._refiner import ToolRefiner
 from plait.retrieval._second_stage import SecondStage
 
@@ -58,6 +58,22 @@ class Synthetic:
         """Vectors of random clusters."""
         centres = self._centres[self._rng.integers(0, len(self._centres), len(texts))]
         return unit(centres + 0.7 * self._rng.normal(size=centres.shape).astype(np.float32))
+
+
+class FaissFlat:
+    """Compares with every row, in FAISS; plait does so in numpy, which is no slower and needs no copy."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(1)
+        self._index = faiss.IndexFlatIP(vectors.shape[1])
+        self._index.add(vectors)
+
+    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
+        """Rows and inner products of the ``k`` nearest, the nearest first."""
+        products, rows = self._index.search(vector[None], k)
+        return rows[0], products[0]
 
 
 def unit(vectors: Vectors) -> Vectors:
