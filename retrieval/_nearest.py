@@ -49,8 +49,8 @@ def products_of(vectors: Vectors, vector: Vectors) -> Vectors:
     """The inner product of ``vector`` with every row of ``vectors``.
 
     BLAS takes the rows one by one, as fast as memory gives them. Its product of a matrix and a vector, which
-    ``vectors @ vector`` would be, takes up to three times as long for some thousand rows. So takes no thread
-    but this one, and rows that are the same have the same product.
+    ``vectors @ vector`` would be, takes twice as long for ten thousand rows, and may give rows that are the
+    same different products.
     """
     products: Vectors = np.matmul(vectors[:, None], vector[:, None])[:, 0, 0]
     return products

@@ -54,7 +54,7 @@ class VectorSearch:
         """As :meth:`by_centroid` and :meth:`by_usage`, in about the time of one of them.
 
         A centroid is the sum of the vectors of a tool's texts, at length 1, so its product is the sum of
-        their products, divided by that sum's length: where no graph serves, one pass over all texts is enough.
+        their products, divided by that sum's length: where no graph serves, one pass over all texts will do.
         """
         if self._text_graph is not None:
             return self.by_centroid(vector, k), self.by_usage(vector, k)
