@@ -28,7 +28,7 @@ from plait.retrieval import RANKINGS, Tool2Vec, Usage, Vectors, load_encoder, lo
 from plait.retrieval import _nearest as nearest
 from plait.retrieval._candidates import N_FEATURES
 from plait.retrieval._entries import Entries, ToolEntry
-from plait.retrieval._nearest import HNSW, FaissFlat, Nearest, NumpyFlat
+from plait.retrieval._nearest import HNSW, Nearest, NumpyFlat, Rows
 from plait.retrieval._refiner import ToolRefiner
 from plait.retrieval._second_stage import SecondStage
 
@@ -58,6 +58,22 @@ class Synthetic:
         """Vectors of random clusters."""
         centres = self._centres[self._rng.integers(0, len(self._centres), len(texts))]
         return unit(centres + 0.7 * self._rng.normal(size=centres.shape).astype(np.float32))
+
+
+class FaissFlat:
+    """Compares with every row, in FAISS; plait does so in numpy, which is no slower and needs no copy."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        import faiss
+
+        faiss.omp_set_num_threads(1)
+        self._index = faiss.IndexFlatIP(vectors.shape[1])
+        self._index.add(vectors)
+
+    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
+        """Rows and inner products of the ``k`` nearest, the nearest first."""
+        products, rows = self._index.search(vector[None], k)
+        return rows[0], products[0]
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -130,8 +146,9 @@ def whole_searches(n_tools: int, *, with_graph: bool) -> dict[str, float]:
         save_index(index, folder)
         found["load_ms"] = median_ms(load_index, [folder] * 5)
         found["folder_mb"] = sum(file.stat().st_size for file in Path(folder).iterdir()) / 1e6
+        encoder = Synthetic()
         began = time.perf_counter()
-        load_index(folder).with_encoder(Synthetic()).search_encoded(texts[0], queries[0][1], 5)
+        load_index(folder, encoder).search_encoded(texts[0], queries[0][1], 5)
         found["load_and_first_search_ms"] = 1e3 * (time.perf_counter() - began)
     return found
 

@@ -14,6 +14,7 @@ from plait.retrieval._text import split_words
 
 _K1 = 1.2  # how soon a word's repetition counts no more
 _B = 0.75  # how much long documents are held back
+_COMMON = 0.25  # the share of documents above which a word is faster added to all than to those it is in
 
 Ints = NDArray[np.int32]
 
@@ -74,36 +75,54 @@ class BM25:
         starts, documents, weights = self._postings
         words = dict.fromkeys(split_words(query))
         numbers = [self._numbers[word] for word in words if word in self._numbers]
-        if not numbers:
-            return np.zeros(self.n_documents, np.float32)
-        parts = [slice(starts[number], starts[number + 1]) for number in numbers]
-        scores = np.bincount(
-            np.concatenate([documents[part] for part in parts]),
-            np.concatenate([weights[part] for part in parts]),
-            self.n_documents,
-        )
+        scores = np.zeros(self.n_documents)
+        parts = [slice(starts[n], starts[n + 1]) for n in numbers if n not in self._common]
+        if parts:
+            scores += np.bincount(
+                np.concatenate([documents[part] for part in parts]),
+                np.concatenate([weights[part] for part in parts]),
+                self.n_documents,
+            )
+        for number in self._common.keys() & numbers:
+            scores += self._common[number]
         return scores.astype(np.float32)
+
+    @cached_property
+    def _common(self) -> dict[int, NDArray[np.float64]]:
+        """For words that stand in many documents, what they are worth in each of all."""
+        starts, documents, weights = self._postings
+        common = np.flatnonzero(np.diff(starts) > _COMMON * self.n_documents).tolist()
+        rows = {number: np.zeros(self.n_documents) for number in common}
+        for number, row in rows.items():
+            part = slice(starts[number], starts[number + 1])
+            row[documents[part]] = weights[part]
+        return rows
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self.vocabulary)}
 
     @cached_property
-    def _postings(self) -> tuple[Ints, Ints, NDArray[np.float32]]:
+    def _postings(self) -> tuple[list[int], NDArray[np.intp], NDArray[np.float64]]:
         """For each word the documents that it stands in, and what it is worth there."""
-        lengths = np.diff(self.starts)
-        documents = np.repeat(np.arange(self.n_documents, dtype=np.int32), lengths)
-        order = np.argsort(self.terms, kind="stable")
+        documents = np.repeat(np.arange(self.n_documents), np.diff(self.starts))
+        order = _stable_order(self.terms)
         documents, counts = documents[order], self.counts[order].astype(np.float32)
         n_with = np.bincount(self.terms, minlength=len(self.vocabulary))
-        starts = np.zeros(len(self.vocabulary) + 1, np.int32)
-        starts[1:] = np.cumsum(n_with)
+        starts = [0, *np.cumsum(n_with).tolist()]
         rarity = np.log1p((self.n_documents - n_with + 0.5) / (n_with + 0.5))
         n_words = np.bincount(documents, counts, minlength=self.n_documents)
         mean = max(n_words.mean(), 1.0) if len(n_words) else 1.0
         held_back = _K1 * (1 - _B + _B * n_words / mean)
         weights = rarity[self.terms[order]] * counts * (_K1 + 1) / (counts + held_back[documents])
-        return starts, documents, weights.astype(np.float32)
+        return starts, documents, weights
+
+
+def _stable_order(numbers: Ints) -> NDArray[np.int64]:
+    """As a stable ``argsort``: sorts numbers and places together, which takes a fraction of the time."""
+    both = numbers.astype(np.int64) << 32 | np.arange(len(numbers))
+    both.sort()
+    return both & 0xFFFFFFFF
 
 
 def best(

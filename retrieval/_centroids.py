@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from plait.retrieval._bert import normalized
+from plait.retrieval._bert import lengths_of
 from plait.retrieval._entries import Entries
 from plait.retrieval._types import Vectors
 
 
 def centroids_of(entries: Entries, vectors: Vectors) -> Vectors:
     """For each tool the normalized mean of the vectors of its text and of its usages."""
+    return normalized_sums(entries, vectors)[0]
+
+
+def normalized_sums(entries: Entries, vectors: Vectors) -> tuple[Vectors, Vectors]:
+    """As :func:`centroids_of`, and the lengths of the sums of these vectors, of shape ``(tools,)``."""
     n_tools = len(entries.tools)
     texts, tools = (column[n_tools:] for column in entries.points)
     order = np.argsort(tools, kind="stable")
@@ -20,4 +25,6 @@ def centroids_of(entries: Entries, vectors: Vectors) -> Vectors:
     for place in range(int(places.max(initial=-1)) + 1):
         now = places == place  # at most one usage of each tool, so that none is lost in the sum
         sums[tools[now]] += vectors[texts[now]]
-    return normalized(sums)
+    lengths = lengths_of(sums)
+    sums /= lengths[:, None]
+    return sums, lengths

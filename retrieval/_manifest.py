@@ -13,7 +13,7 @@ from typing import Any
 
 from plait.errors import ToolIndexError
 
-VERSION = 1
+VERSION = 2
 """Of the format of the folder."""
 
 MANIFEST = "index.json"
@@ -21,7 +21,7 @@ MANIFEST = "index.json"
 
 _FORMAT = "plait tool index"
 _PART = re.compile(
-    r"(tools|usages|vectors|words|learnt|(text|centroid)_graph(_rows)?)-[0-9a-f]{16}\.(jsonl|npy|npz)(\.new)?|index\.json\.new"
+    r"(tools|usages|vectors|words|learnt(_vectors)?|(text|centroid)_graph(_rows)?)-[0-9a-f]{16}\.(jsonl|npy|npz)(\.new)?|index\.json\.new"
 )
 
 

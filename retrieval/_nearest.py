@@ -1,4 +1,4 @@
-"""The vectors nearest to one: every one compared, in numpy or FAISS, or a graph of neighbours (HNSW).
+"""The vectors nearest to one: every one compared, or a graph of neighbours searched (HNSW, in FAISS).
 
 HNSW is arXiv 1603.09320. Where it begins to pay was measured with ``benchmarks/retrieval_speed.py``.
 """
@@ -19,8 +19,6 @@ from plait.errors import MissingExtraError
 from plait.retrieval._bm25 import best
 from plait.retrieval._types import Vectors
 
-FAISS_ABOVE = 8_000
-"""Vectors above which FAISS compares all of them faster than numpy."""
 HNSW_ABOVE = 20_000
 """Vectors above which a graph is so much faster than comparing all that it is worth building."""
 
@@ -47,38 +45,26 @@ def has_faiss() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
-def compare_all(vectors: Vectors) -> Nearest:
-    """An exact search, by whichever means is faster here."""
-    return FaissFlat(vectors) if len(vectors) > FAISS_ABOVE and has_faiss() else NumpyFlat(vectors)
+def products_of(vectors: Vectors, vector: Vectors) -> Vectors:
+    """The inner product of ``vector`` with every row of ``vectors``.
+
+    BLAS takes the rows one by one, as fast as memory gives them. Its product of a matrix and a vector, which
+    ``vectors @ vector`` would be, takes twice as long for ten thousand rows, and may give rows that are the
+    same different products.
+    """
+    products: Vectors = np.matmul(vectors[:, None], vector[:, None])[:, 0, 0]
+    return products
 
 
 class NumpyFlat:
-    """Compares with every row, in numpy."""
+    """Compares with every row."""
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
 
     def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
         """Rows and inner products of the ``k`` nearest, the nearest first."""
-        return best(self._vectors @ vector, k)
-
-
-class FaissFlat:
-    """Compares with every row, in FAISS.
-
-    Raises:
-        MissingExtraError: FAISS is not installed.
-    """
-
-    def __init__(self, vectors: Vectors) -> None:
-        self._index = _faiss().IndexFlatIP(vectors.shape[1])
-        self._index.add(vectors)
-
-    def search(self, vector: Vectors, k: int) -> tuple[Rows, Vectors]:
-        """Rows and inner products of the ``k`` nearest, the nearest first."""
-        with _one_thread():
-            products, rows = self._index.search(vector[None], min(k, self._index.ntotal))
-        return rows[0].astype(np.intp), products[0]
+        return best(products_of(self._vectors, vector), k)
 
 
 class Graph:
@@ -198,7 +184,7 @@ class HNSW:
             n_wanted = min(2 * n_wanted, n_graph)
         if len(self._others):
             rows = np.concatenate([rows, self._others])
-            products = np.concatenate([products, self._vectors()[self._others] @ vector])
+            products = np.concatenate([products, products_of(self._vectors()[self._others], vector)])
         return best(products.astype(np.float32), k, rows.astype(np.intp))
 
     def _search_graph(self, vector: Vectors, n_wanted: int) -> tuple[NDArray[np.int64], Vectors]:
@@ -211,16 +197,15 @@ class HNSW:
         return rows[rows >= 0], products[0][rows >= 0]
 
 
-def by_graph_or_all(graph: HNSW | None, vectors: Callable[[], Vectors]) -> Nearest:
-    """The search in the graph if there is one that can be had, and an exact one otherwise."""
+def opened(graph: HNSW | None) -> HNSW | None:
+    """The graph, if there is one that can be had; why one cannot is logged."""
     if graph is not None:
         try:
             graph.graph.open()
         except GraphError as error:
             _log.warning("a graph of neighbours cannot be used (%s); all vectors are compared", error)
-        else:
-            return graph
-    return compare_all(vectors())
+            return None
+    return graph
 
 
 def prepare(

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from plait.errors import ConfigurationError, ToolIndexError, UnknownToolError
 from plait.retrieval._blas import one_thread
 from plait.retrieval._candidates import candidates_of
-from plait.retrieval._centroids import centroids_of
 from plait.retrieval._encoders import load_encoder
 from plait.retrieval._entries import Entries, ToolEntry, check_known
 from plait.retrieval._fusion import fuse
 from plait.retrieval._groups import grouped
-from plait.retrieval._nearest import Nearest, by_graph_or_all, compare_all
+from plait.retrieval._nearest import NumpyFlat
 from plait.retrieval._parts import EncodingProgress, IndexParts, encode, updated
 from plait.retrieval._second_stage import SecondStage, TrainingProgress, train_second_stage
 from plait.retrieval._text import tool_text
 from plait.retrieval._types import Encoder, ScoredTool, Usage, Vectors
+from plait.retrieval._vector_search import Ranked, VectorSearch
 from plait.tools import Toolbox
 from plait.tools._toolbox import ToolLike
 
@@ -32,7 +32,6 @@ Ranking = Literal["fused", "centroid", "usage", "bm25", "description", "refined"
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
 """All rankings."""
 
-_FUSED: tuple[Ranking, ...] = ("centroid", "usage", "bm25")
 _MIN_DEPTH = 64  # tools of each ranking that are fused, at least
 _DEPTH = 4  # of these for each tool that is wanted
 
@@ -65,6 +64,7 @@ class Tool2Vec:
     ) -> None:
         self.entries = entries
         self.parts = parts
+        self._vectors = VectorSearch(entries, parts)
         self.encoder_fingerprint = encoder_fingerprint
         if encoder is not None:
             self._check(encoder)
@@ -194,44 +194,29 @@ class Tool2Vec:
         if by == "refined":
             return self._refined(query, _needed(vector, by))[:k]
         if by == "fused":
-            depth = max(_MIN_DEPTH, _DEPTH * k)
-            rankings = [self._rank(query, vector, depth, one)[0].tolist() for one in _FUSED]
-            found = fuse(rankings)[:k]
+            found = self._fused(query, _needed(vector, by), max(_MIN_DEPTH, _DEPTH * k))[:k]
         else:
             rows, scores = self._rank(query, vector, k, by)
             found = list(zip(rows.tolist(), scores.tolist(), strict=True))
         return [ScoredTool(self.entries.tools[row].name, score) for row, score in found]
 
-    def _rank(
-        self, query: str, vector: Vectors | None, k: int, by: Ranking
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def _fused(self, query: str, vector: Vectors, depth: int) -> list[tuple[int, float]]:
+        """Numbers and scores of the tools that are among the first ``depth`` of one of three rankings."""
+        rankings = (*self._vectors.by_both(vector, depth), self.parts.bm25.search(query, depth))
+        return fuse(rows.tolist() for rows, _ in rankings)
+
+    def _rank(self, query: str, vector: Vectors | None, k: int, by: Ranking) -> Ranked:
         """Numbers and scores of at most ``k`` tools."""
         if by == "bm25":
             return self.parts.bm25.search(query, k)
         vector = _needed(vector, by)
         if by == "mlc":
-            return self._nearest_learnt.search(vector, k)
+            return NumpyFlat(self._learnt("mlc").mlc).search(vector, k)
         if by == "centroid":
-            return self._nearest_centroids.search(vector, k)
+            return self._vectors.by_centroid(vector, k)
         if by == "description":
-            return self._nearest_descriptions.search(vector, k)
-        return self._by_usage(vector, k)
-
-    def _by_usage(self, vector: Vectors, k: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """The tools of the nearest texts, each with the product of its nearest."""
-        starts, owners = self._owners
-        n_texts = len(self.parts.vectors)
-        n_wanted = min(2 * k, n_texts)
-        while True:
-            texts, products = self._nearest_texts.search(vector, n_wanted)
-            scores: dict[int, float] = {}
-            for text, product in zip(texts.tolist(), products.tolist(), strict=True):
-                for tool in owners[starts[text] : starts[text + 1]]:
-                    scores.setdefault(tool, product)
-            if len(scores) >= min(k, len(self)) or n_wanted >= n_texts:
-                rows = np.fromiter(scores, np.intp, len(scores))[:k]
-                return rows, np.fromiter(scores.values(), np.float32, len(scores))[:k]
-            n_wanted = min(4 * n_wanted, n_texts)
+            return self._vectors.by_description(vector, k)
+        return self._vectors.by_usage(vector, k)
 
     def select(self, query: str, recall: float = 0.95) -> list[ScoredTool]:
         """As few tools as hold the wanted share of the right ones on average, the best first.
@@ -282,14 +267,9 @@ class Tool2Vec:
             encoder=self._given_or_loaded,
         )
 
-    def nearest_usages(self, vector: Vectors, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    def nearest_usages(self, vector: Vectors, rows: NDArray[np.intp]) -> Vectors:
         """For each of these tools the product of ``vector`` with the nearest of its usages and its text."""
-        starts, texts = self._texts
-        parts = [texts[starts[row] : starts[row + 1]] for row in rows.tolist()]
-        products = self.parts.vectors[np.concatenate(parts)] @ vector
-        ends = np.cumsum([len(part) for part in parts])
-        found: NDArray[np.float32] = np.maximum.reduceat(products, [0, *ends[:-1]])
-        return found
+        return self._vectors.nearest_usages(vector, rows)
 
     def _refined(self, query: str, vector: Vectors) -> list[ScoredTool]:
         """The candidates in the refiner's order, with its probabilities."""
@@ -306,41 +286,10 @@ class Tool2Vec:
             )
         return self.parts.second_stage
 
-    @cached_property
+    @property
     def centroids(self) -> Vectors:
         """The tools' vectors, of shape ``(tools, dimension)``, in the order of ``names``."""
-        return centroids_of(self.entries, self.parts.vectors)
-
-    @cached_property
-    def _owners(self) -> tuple[list[int], list[int]]:
-        """The tools of text i are ``owners[starts[i]:starts[i + 1]]``."""
-        texts, tools = self.entries.points
-        starts = np.searchsorted(texts, np.arange(len(self.parts.vectors) + 1))
-        return starts.tolist(), tools.tolist()
-
-    @cached_property
-    def _texts(self) -> tuple[list[int], NDArray[np.intp]]:
-        """The texts of tool i are ``texts[starts[i]:starts[i + 1]]``."""
-        texts, tools = self.entries.points
-        order = np.argsort(tools, kind="stable")
-        starts = np.searchsorted(tools[order], np.arange(len(self) + 1))
-        return starts.tolist(), texts[order]
-
-    @cached_property
-    def _nearest_learnt(self) -> Nearest:
-        return compare_all(self._learnt("mlc").mlc)
-
-    @cached_property
-    def _nearest_centroids(self) -> Nearest:
-        return by_graph_or_all(self.parts.centroid_graph, lambda: self.centroids)
-
-    @cached_property
-    def _nearest_texts(self) -> Nearest:
-        return by_graph_or_all(self.parts.text_graph, lambda: self.parts.vectors)
-
-    @cached_property
-    def _nearest_descriptions(self) -> Nearest:
-        return compare_all(self.parts.vectors[: len(self)])
+        return self._vectors.centroids
 
     # Changing
 

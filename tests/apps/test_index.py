@@ -125,7 +125,7 @@ def test_stats_tell_what_is_in_an_index() -> None:
     stats = document("stats", "here")
     assert stats["encoder"] == "hashed words 256"
     counts = ("version", "n_tools", "n_without_usages", "n_usages", "dimension", "graphs")
-    assert [stats[name] for name in counts] == [1, 4, 2, 4, 256, []]
+    assert [stats[name] for name in counts] == [2, 4, 2, 4, 256, []]
     assert stats["size_bytes"] > 8 * 256 * 4
     lines = dict(line.split("\t") for line in index("stats", "here").stdout.splitlines())
     assert (lines["n_usages"], lines["graphs"]) == ("4", "none")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from retrieval_samples import make_tool
 
+from plait.retrieval import _bm25 as bm25
 from plait.retrieval._bm25 import BM25
 from plait.retrieval._fusion import fuse
 from plait.retrieval._text import split_words, tool_text
@@ -56,6 +57,17 @@ def test_documents_that_were_read_before_are_not_read_again(monkeypatch: pytest.
         rows, scores = again.search(query, 9)
         assert rows.tolist() == found(fresh, query)
         assert scores.tolist() == pytest.approx(fresh.search(query, 9)[1].tolist())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_it_does_not_matter_how_many_words_count_as_common(
+    monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    query = "the dogs and the cat"
+    expected = BM25.of(DOCUMENTS).scores(query).tolist()
+    monkeypatch.setattr(bm25, "_COMMON", share)
+    assert BM25.of(DOCUMENTS).scores(query).tolist() == pytest.approx(expected)
+    assert found(BM25.of(DOCUMENTS), "horse") == []
 
 
 @pytest.mark.parametrize(

@@ -233,15 +233,28 @@ def test_models_of_other_kinds_and_shapes_are_refused(
         encoder.encode(["text"])
 
 
-def test_weights_whose_names_have_a_prefix_are_found() -> None:
+@pytest.fixture
+def tiny() -> tuple[BertConfig, dict[str, Vectors]]:
+    """A model that reads six tokens, without a layer."""
     rng = np.random.default_rng(5)
     shapes = {"word_embeddings": (9, 4), "position_embeddings": (6, 4), "token_type_embeddings": (2, 4)}
     tensors = {f"embeddings.{k}.weight": rng.normal(size=v).astype(np.float32) for k, v in shapes.items()}
     tensors |= {f"embeddings.LayerNorm.{k}": np.ones(4, np.float32) for k in ("weight", "bias")}
-    config = BertConfig(n_heads=2, n_layers=0, epsilon=1e-12, max_positions=6)
+    return BertConfig(n_heads=2, n_layers=0, epsilon=1e-12, max_positions=6), tensors
+
+
+def test_weights_whose_names_have_a_prefix_are_found(tiny: tuple[BertConfig, dict[str, Vectors]]) -> None:
+    config, tensors = tiny
     plain = Bert(config, tensors)
     prefixed = Bert(config, {f"bert.{name}": tensor for name, tensor in tensors.items()})
     assert np.array_equal(plain.mean_vectors([[1, 2], [3]]), prefixed.mean_vectors([[1, 2], [3]]))
+
+
+def test_a_text_of_nearly_as_many_tokens_as_the_model_can_read_is_read(
+    tiny: tuple[BertConfig, dict[str, Vectors]],
+) -> None:
+    model, text = Bert(*tiny), [1, 2, 3, 4, 5]
+    assert np.allclose(model.mean_vectors([text]), model.mean_vectors([text, [3]])[:1], atol=1e-6)
 
 
 # Others

@@ -264,7 +264,7 @@ def test_parts_of_two_indexes_do_not_pass_for_one(folder: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"version": 2}, "has version 2, and this plait reads 1"),
+        ({"version": 1}, "has version 1, and this plait reads 2"),
         ({"files": {}}, "names no tools"),
         ({"files": 5}, "TypeError"),
         ({"format": "other"}, "not that of a tool index"),
@@ -288,7 +288,7 @@ def test_a_manifest_that_was_edited_is_refused(folder: Path) -> None:
 def test_an_index_of_another_version_or_encoder_is_built_anew_with_its_usages(
     index: Tool2Vec, folder: Path
 ) -> None:
-    change_manifest(folder, version=2)
+    change_manifest(folder, version=1)
     assert_same(build_index(folder, TOOLS, (), ENCODER).index, index)
     built = build_index(folder, TOOLS, (), HashingEncoder(32))
     assert "made with the encoder 'hashed words 256'" in built.notes[0]

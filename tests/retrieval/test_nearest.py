@@ -13,20 +13,17 @@ from plait.retrieval import Vectors
 from plait.retrieval import _nearest as nearest
 from plait.retrieval._nearest import (
     HNSW,
-    FaissFlat,
     Graph,
     GraphError,
     Nearest,
     NumpyFlat,
-    by_graph_or_all,
-    compare_all,
+    opened,
     prepare,
     restored,
 )
 
 WAYS: dict[str, Callable[[Vectors], Nearest]] = {
     "numpy": NumpyFlat,
-    "faiss": FaissFlat,
     "hnsw": HNSW.build,
     "hnsw that was moved": lambda vectors: HNSW.build(vectors[::-1].copy()).moved(
         np.arange(len(vectors))[::-1].copy(), vectors
@@ -77,20 +74,21 @@ def test_a_graph_is_the_same_after_being_dumped_and_restored() -> None:
     assert again.search(query, 7)[0].tolist() == search.search(query, 7)[0].tolist()
 
 
-def test_where_a_graph_cannot_be_had_all_vectors_are_compared(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_graph_that_cannot_be_had_is_done_without_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     vectors, (query,) = vectors_of(50), vectors_of(1, seed=4)
     data = Graph.build(vectors).dump()
     for load, n_vectors in (
         (lambda: restored(data), 49),
         (lambda: restored(data[:20].copy()), 50),
-        (lambda: FaissFlat(vectors), 50),
+        (lambda: vectors, 50),
     ):
         search = HNSW(Graph(load, n_vectors), np.arange(n_vectors), 50, lambda: vectors)
         with pytest.raises(GraphError):
             search.search(query, 3)
         caplog.clear()
-        found = by_graph_or_all(search, lambda: vectors).search(query, 3)[0]
-        assert found.tolist() == np.argsort(-(vectors @ query))[:3].tolist()
+        assert opened(search) is None
         assert "all vectors are compared" in caplog.text
 
 
@@ -107,18 +105,15 @@ def test_a_graph_that_cannot_be_had_is_built_anew(monkeypatch: pytest.MonkeyPatc
     assert found.search(vectors[7], 1)[0].tolist() == [7]
 
 
-def test_faiss_compares_many_and_numpy_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "FAISS_ABOVE", 10)
-    assert isinstance(compare_all(vectors_of(10)), NumpyFlat)
-    assert isinstance(compare_all(vectors_of(11)), FaissFlat)
+def test_rows_that_are_the_same_are_found_in_their_order() -> None:
+    vectors = np.tile(vectors_of(1), (11, 1))
+    assert NumpyFlat(vectors).search(vectors_of(1, seed=4)[0], 9)[0].tolist() == list(range(9))
 
 
-def test_numpy_compares_all_where_faiss_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "FAISS_ABOVE", 10)
+def test_no_graph_is_built_where_faiss_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearest, "HNSW_ABOVE", 10)
     monkeypatch.setattr(nearest.importlib.util, "find_spec", lambda name: None)
-    assert isinstance(compare_all(vectors_of(11)), NumpyFlat)
     assert prepare(vectors_of(11)) is None
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingExtraError, match=r"plait\[faiss\]"):
-        FaissFlat(vectors_of(3))
+        Graph.build(vectors_of(3))

@@ -161,9 +161,9 @@ def test_what_was_learnt_is_saved_and_loaded(index: Tool2Vec, tmp_path: Path) ->
 def test_learnt_parts_of_another_index_are_found_out(index: Tool2Vec, tmp_path: Path) -> None:
     save_index(index.removing(["tool_0"]), tmp_path / "other")
     save_index(index, tmp_path / "here")
-    foreign = json.loads((tmp_path / "other/index.json").read_text())["files"]["learnt"]
+    foreign = json.loads((tmp_path / "other/index.json").read_text())["files"]["learnt_vectors"]
     manifest = json.loads((tmp_path / "here/index.json").read_text())
-    manifest["files"]["learnt"] = foreign
+    manifest["files"]["learnt_vectors"] = foreign
     del manifest["checksum"]
     from plait.retrieval._manifest import _checksum
 
