@@ -1057,7 +1057,7 @@ async def test_the_question_shows_real_arguments_and_references_where_there_are_
     assert [dict(c.arguments) for c in request.calls] == [
         {"value": "x"},
         {"value": "l", "other": Ref(1)},
-        {"value": "got l and ${4}"},
+        {"value": Template(("got l and ", Ref(4)))},
         {"value": "l"},
     ]
     assert [c.tool.name for c in request.calls] == ["write", "write", "write", "send"]

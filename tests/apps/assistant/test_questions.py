@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from plait.apps.assistant import Decided, Decision, Entry, Session, Settings
 from plait.errors import ApprovalError, BusyError, ToolArgumentError
 from plait.models import ChatModel, ScriptedModel
+from plait.planners import Ref
 from plait.tools import Tool, Toolbox
 
 PLAN = """\
@@ -105,6 +106,27 @@ async def test_a_wrong_edit_is_told_and_nothing_is_decided(
         session.decide_all(1, approved=False)
         await running
     assert desk.called("save") == []
+
+
+@pytest.mark.anyio
+async def test_edited_texts_are_read_as_a_plan_is(open_session: Open, desk: Any) -> None:
+    async with open_session(PLAN) as session:
+        running = asyncio.create_task(session.ask("Do it"))
+        await until_asked(session)
+        written = {4: {"to": '["$1", "ana@example.com"]', "text": r"${3}, not \${3} for $5"}}
+        edits = session.read_edits(1, written)
+        assert edits[4]["to"] == [Ref(1), "ana@example.com"]
+        for wrong in ({4: {"text": "${4}"}}, {3: {"text": "${4}"}}, {3: {"txt": "x"}}):
+            with pytest.raises(ToolArgumentError):
+                session.read_edits(1, wrong)
+        with pytest.raises(ApprovalError, match="task 1 of turn 1 does not wait"):
+            session.read_edits(1, {1: {}})
+        with pytest.raises(ToolArgumentError, match=r"text: \$9 is not the result of an earlier step"):
+            session.decide(1, {3: Decision(True, {"text": Ref(9)})})
+        session.decide(1, {3: Decision(True), 4: Decision(True, edits[4])})
+        await running
+    (sent,) = desk.called("send")
+    assert sent == {"to": ["sid@example.com", "ana@example.com"], "text": "Saved one, not ${3} for $5"}
 
 
 @pytest.mark.anyio

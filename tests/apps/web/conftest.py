@@ -21,6 +21,7 @@ from playwright.async_api import Page, async_playwright
 
 from plait.apps.assistant import ActionLog, Session, Settings
 from plait.apps.assistant._backend import assistant_undo
+from plait.apps.assistant._writers import NoteWriter
 from plait.apps.web import WebServer, bind
 from plait.errors import UnknownModelError
 from plait.models import ChatModel, ScriptedModel
@@ -39,8 +40,9 @@ OpenPage = Callable[..., Awaitable[Page]]
 class Stage:
     """The backend: a scripted model, the assistant's tools, one that waits and one that reads a page."""
 
-    def __init__(self, replies: Sequence[Any]) -> None:
+    def __init__(self, replies: Sequence[Any], writes: Sequence[str] = ()) -> None:
         self.replies = replies
+        self.writes = writes
         self.waiting = asyncio.Event()
         self.go_on = asyncio.Event()
         self.sent: list[tuple[str, str]] = []
@@ -72,7 +74,9 @@ class Stage:
             self.sent.append((to, text))
             return f"Sent to {to}"
 
-        return Toolbox([*assistant_tools(settings.home, summarize=summarize), wait, read_page, send])
+        writer = NoteWriter(ScriptedModel(self.writes))
+        tools = assistant_tools(settings.home, summarize=summarize, write_note=writer)
+        return Toolbox([*tools, wait, read_page, send])
 
 
 @dataclass
@@ -116,16 +120,22 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 def serve(tmp_path: Path) -> Serve:
     """``async with serve(*replies, **settings) as served``: a server whose model gives these replies.
 
-    ``kept`` and ``dictation`` are the session's and the server's.
+    ``kept`` and ``dictation`` are the session's and the server's; ``writes`` are the texts of notes that
+    are written by a model.
     """
 
     @asynccontextmanager
     async def serve(
-        *replies: Any, logged: bool = True, kept: Any = None, dictation: Any = None, **settings: Any
+        *replies: Any,
+        logged: bool = True,
+        kept: Any = None,
+        dictation: Any = None,
+        writes: Sequence[str] = (),
+        **settings: Any,
     ) -> AsyncIterator[Served]:
         home = tmp_path / "home"
         shutil.copytree(HOME, home)
-        stage = Stage(replies)
+        stage = Stage(replies, writes)
         started = asyncio.Event()
         with (
             bind("127.0.0.1", 0) as bound,
