@@ -55,8 +55,8 @@ TRASH_NAMES = (
 )
 """What the folder with the deleted notes is called, as far as it is known.
 
-Notes tells of no folder that it is this one, only its name, which is in the language that macOS has or had when
-the account was added; its database tells, but a program may only read that with access to the whole disk.
+Notes tells of no folder that it is this one, only its name, in the language that macOS has, or had when the
+account was added; its database tells, but only who has access to the whole disk may read that.
 """
 
 LIST_NOTES = Script(
@@ -74,7 +74,7 @@ function trashNames() {
       names.push(ObjC.unwrap(name));
     }
   } catch (error) { /* a macOS that keeps its words elsewhere; there are the known ones */ }
-  return names.filter(name => typeof name === 'string');
+  return names.filter(name => name);
 }
 function run(argv) {
   const found = [];
