@@ -32,6 +32,10 @@ HOME = Path(__file__).parents[3] / "examples" / "home"
 NOW = datetime(2026, 11, 22, 10, 0)
 DEADLINE_S = 30.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+EXPECTED = (
+    "Failed to load resource",
+    "Cross-Origin-Opener-Policy header has been ignored",  # where the page comes unencrypted from elsewhere
+)
 DESKTOP = {"width": 1280, "height": 860}
 
 OpenPage = Callable[..., Awaitable[Page]]
@@ -120,13 +124,14 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 def serve(tmp_path: Path) -> Serve:
     """``async with serve(*replies, **settings) as served``: a server whose model gives these replies.
 
-    ``kept`` and ``dictation`` are the session's and the server's; ``writes`` are the texts of notes that
-    are written by a model.
+    ``kept`` and ``dictation`` are the session's and the server's, ``host`` is the name by which the server
+    goes; ``writes`` are the texts of notes that are written by a model.
     """
 
     @asynccontextmanager
     async def serve(
         *replies: Any,
+        host: str = "127.0.0.1",
         logged: bool = True,
         kept: Any = None,
         dictation: Any = None,
@@ -143,13 +148,14 @@ def serve(tmp_path: Path) -> Serve:
         ):
             begun = Settings(home, "scripted", **settings)
             session = Session(stage, begun, log=log, undo=assistant_undo, kept=kept, now=lambda: NOW)
-            server = WebServer(session, bound, log=log, undo=assistant_undo, dictation=dictation)
+            server = WebServer(session, bound, host=host, log=log, undo=assistant_undo, dictation=dictation)
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.run(started.set))
                 await started.wait()
                 headers = {"authorization": f"Bearer {server.token}"}
+                here = f"http://127.0.0.1:{bound.getsockname()[1]}"
                 async with httpx.AsyncClient(
-                    base_url=server.address, headers=headers, timeout=DEADLINE_S, trust_env=False
+                    base_url=here, headers=headers, timeout=DEADLINE_S, trust_env=False
                 ) as client:
                     try:
                         yield Served(stage, session, server, client, home)
@@ -196,7 +202,7 @@ async def open_page(browser_arguments: list[str]) -> AsyncIterator[OpenPage]:
             return page
 
         def is_wrong(message: Any) -> bool:
-            return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+            return message.type in ("error", "warning") and not any(text in message.text for text in EXPECTED)
 
         yield open_page
         await browser.close()
