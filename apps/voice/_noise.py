@@ -13,7 +13,8 @@ _LEAST_GAIN = 0.1
 _RISE = 1.02  # of the noise in a hop of 16 ms, while a frequency is louder
 _FALL = 0.1  # how much of the way it comes down in one
 _SMOOTHING = 0.7
-_Spectrum = npt.NDArray[np.float64]
+_SILENT_POWER = 256.0  # of a noise of one step of 16 bits; what is below was no sound at all
+_Numbers = npt.NDArray[np.float64]
 
 
 class NoiseSuppressor:
@@ -25,10 +26,10 @@ class NoiseSuppressor:
 
     def __init__(self) -> None:
         self._window = np.sqrt(np.hanning(FRAME_SAMPLES + 1)[:FRAME_SAMPLES])
-        self._heard = np.zeros(HOP_SAMPLES)
+        self._heard: _Numbers = np.zeros(HOP_SAMPLES)
         self._overlap = np.zeros(HOP_SAMPLES)
-        self._power: _Spectrum | None = None
-        self._noise: _Spectrum | None = None
+        self._power: _Numbers = np.zeros(HOP_SAMPLES + 1)
+        self._noise: _Numbers = np.zeros(HOP_SAMPLES + 1)
 
     def __call__(self, frame: Samples) -> Samples:
         """As many samples with less noise; the first half of them belongs to the frame before.
@@ -36,14 +37,15 @@ class NoiseSuppressor:
         Args:
             frame: ``FRAME_SAMPLES`` samples.
         """
-        heard = np.concatenate((self._heard, frame))
+        heard: _Numbers = np.concatenate((self._heard, frame.astype(np.float64)))
         first, second = heard[:FRAME_SAMPLES], heard[HOP_SAMPLES:]
         self._heard = second[HOP_SAMPLES:]
         cleared = np.concatenate([self._hop(first), self._hop(second)])
         limits = np.iinfo(np.int16)
-        return np.clip(cleared, limits.min, limits.max).astype(np.int16)
+        samples: Samples = np.clip(cleared, limits.min, limits.max).astype(np.int16)
+        return samples
 
-    def _hop(self, samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _hop(self, samples: _Numbers) -> _Numbers:
         """The next ``HOP_SAMPLES`` samples that nothing is added to any more."""
         spectrum = np.fft.rfft(samples * self._window)
         power = np.abs(spectrum) ** 2
@@ -54,12 +56,10 @@ class NoiseSuppressor:
         self._overlap = cleared[HOP_SAMPLES:]
         return done
 
-    def _track(self, power: _Spectrum) -> _Spectrum:
+    def _track(self, power: _Numbers) -> _Numbers:
         """How loud the noise is, by frequency."""
-        if self._power is None or self._noise is None:
-            self._power, self._noise = power, power
-            return self._noise
         self._power = _SMOOTHING * self._power + (1.0 - _SMOOTHING) * power
         falling = (1.0 - _FALL) * self._noise + _FALL * self._power
-        self._noise = np.where(self._power < self._noise, falling, _RISE * self._noise)
+        rising = np.where(self._noise < _SILENT_POWER, self._power, _RISE * self._noise)
+        self._noise = np.where(self._power < self._noise, falling, rising)
         return self._noise

@@ -152,7 +152,7 @@ def _task_json(task: Task, toolbox: Toolbox) -> dict[str, Any]:
     return {
         "task": task.id,
         "tool": task.tool,
-        "kind": kind_of(toolbox[task.tool]) if task.tool in toolbox.names else "writes",
+        "kind": kind_of(toolbox[task.tool], task.arguments) if task.tool in toolbox.names else "writes",
         "needs": sorted(task.dependencies),
         "words": _words(toolbox, task.tool, task.arguments),
     }
@@ -175,7 +175,7 @@ def _call_json(call: PendingCall) -> dict[str, Any]:
     return {
         "task": call.task.id,
         "tool": call.tool.name,
-        "kind": kind_of(call.tool),
+        "kind": kind_of(call.tool, call.arguments),
         "words": describe_call(call.tool, call.arguments, call.facts),
         "facts": [
             {"name": name, "value": value, "untrusted": name in call.untrusted_facts}

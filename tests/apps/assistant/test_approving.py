@@ -56,8 +56,10 @@ def test_the_chat_says_what_is_filled_in_and_what_it_will_ask_later(
 
 
 def test_a_run_at_the_terminal_shows_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    show_request(Output(as_json=False), ApprovalRequest(Plan((CALL.task,)), (CALL,)))
+    later = replace(CALL, task=replace(CALL.task, id=2))
+    show_request(Output(as_json=False), ApprovalRequest(Plan((CALL.task,)), (CALL,), (later,)))
     shown = " ".join(capsys.readouterr().err.split())
+    assert "Later you are asked about 2. reply_to_email, written from results then." in shown
     assert (
         'to: m@example.org (Maya) (written by others) subject: Re: Tea context = "Dear Maya, yes."' in shown
     )

@@ -36,6 +36,11 @@ def test_steady_noise_is_lowered_by_more_than_half() -> None:
     assert loudness(suppressed(sound)[SAMPLE_RATE:]) < 0.4 * loudness(sound)
 
 
+def test_noise_after_silence_is_lowered_too() -> None:
+    sound = np.concatenate((np.zeros(20 * FRAME_SAMPLES), noise(3, 0.03)))
+    assert loudness(suppressed(sound)[-SAMPLE_RATE:]) < 0.4 * loudness(sound[-SAMPLE_RATE:])
+
+
 def test_what_comes_and_goes_stays_and_is_half_a_frame_late() -> None:
     background = noise(4, 0.01)
     sound = beeps(background)
