@@ -58,7 +58,8 @@ class NoiseSuppressor:
 
     def _track(self, power: _Numbers) -> _Numbers:
         """How loud the noise is, by frequency."""
-        self._power = _SMOOTHING * self._power + (1.0 - _SMOOTHING) * power
+        smoothed = _SMOOTHING * self._power + (1.0 - _SMOOTHING) * power
+        self._power = np.where(self._power < _SILENT_POWER, power, smoothed)
         falling = (1.0 - _FALL) * self._noise + _FALL * self._power
         rising = np.where(self._noise < _SILENT_POWER, self._power, _RISE * self._noise)
         self._noise = np.where(self._power < self._noise, falling, rising)
