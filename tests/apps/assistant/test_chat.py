@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,13 @@ class Terminal:
         """End the chat at its prompt: standard output, all that the terminal showed, and the exit code."""
         self.until(PROMPT)
         self.type(CTRL_D)
-        shown = self._process.read_all(self._master)
+        while self._process.read(self._master):
+            shown = self._process.texts[self._master]
+            if PROMPT.encode() in shown[self._seen :]:  # the first one was the last line's, drawn once more
+                self._seen = len(shown)
+                with suppress(OSError):  # it has ended meanwhile
+                    self.type(CTRL_D)
+        shown = self._process.texts[self._master].decode()
         out = self._process.read_all(self._process.popen.stdout.fileno())
         assert "Traceback" not in shown
         return out, shown, self._process.exit_code()
