@@ -120,6 +120,7 @@ async def test_what_is_written_from_a_result_is_asked_about_when_that_is_there(
         await question.get_by_role("button", name="Approve").click()
         await expect(question).to_contain_text("Create the note “Two”, saying “In short.”")
         await expect(question).to_contain_text("Written for you from “Summarize Created the note 'One'”")
+        await expect(page.get_by_text("you are asked about it then")).not_to_be_visible()
         assert not list((served.home / "notes").rglob("Two.md"))
         await question.get_by_role("button", name="Approve").click()
         await expect(page.get_by_role("button", name="Send")).to_be_visible()
