@@ -17,7 +17,7 @@ from plait.apps.assistant import Decided, Decision, Entry, Session, Settings
 from plait.errors import ApprovalError, BusyError, ToolArgumentError
 from plait.models import ChatModel, ScriptedModel
 from plait.planners import Ref
-from plait.tools import Tool, Toolbox
+from plait.tools import Draft, Prepared, Tool, Toolbox
 
 PLAN = """\
 1. find_email(name="Sid")
@@ -198,8 +198,18 @@ class Witness:
             await self._work(key)
             return f"result of {key}"
 
+        async def note(key: str, text: str, of: Any = None) -> str:
+            """Write a note from results."""
+            self._check(key, text)
+            await self._work(key)
+            return f"result of {key}"
+
+        async def prepare(draft: Draft) -> Prepared:
+            return Prepared(needs_results="of" not in draft.arguments)
+
         return Toolbox(
             [
+                Tool.from_function(note, read_only=False, open_world=False, prepare=prepare),
                 Tool.from_function(read, read_only=True, open_world=True),
                 Tool.from_function(save, read_only=False, open_world=False),
                 Tool.from_function(send, read_only=False, open_world=True),
@@ -218,7 +228,7 @@ class Witness:
             await asyncio.sleep(0)
 
 
-TASKS = st.tuples(st.sampled_from(["read", "save", "send"]), st.lists(st.integers(1, 5), max_size=2))
+TASKS = st.tuples(st.sampled_from(["read", "save", "send", "note"]), st.lists(st.integers(1, 5), max_size=2))
 STEPS = st.one_of(
     st.tuples(
         st.just("decide"), st.integers(1, 2), st.integers(1, 10), st.booleans(), st.sampled_from("  tov")
