@@ -62,6 +62,8 @@ def show_request(output: Output, request: ApprovalRequest) -> None:
             output.note(f"{name} = {_shown(value)}{written}", indent=7)
         if call.untrusted:
             output.note("contains text that others wrote", style="yellow", indent=7)
+    for call in request.later:
+        output.note(f"Later you are asked about {call.task.id}. {call.tool.name}, written from results then.")
 
 
 def read_answer(line: str, known: dict[str, int]) -> bool | Set[int] | None:

@@ -2,6 +2,7 @@
 
     python benchmarks/voice.py                       # a few minutes on two cores
     python benchmarks/voice.py --quick               # two minutes: four requests by one voice
+    python benchmarks/voice.py --wake-word           # the wake word and false wakes alone
     python benchmarks/voice.py --false-wake-minutes 2 --requests 6
 
 Latency is measured by the clock, over sound that comes as fast as from a microphone; so nothing else should
@@ -354,6 +355,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=24)
     parser.add_argument("--false-wake-minutes", type=float, default=10.0)
+    parser.add_argument("--wake-word", action="store_true", help="the wake word and false wakes alone")
     parser.add_argument("--compare", action="store_true", help="also without hints, and in the full window")
     parser.add_argument(
         "--quick", action="store_true", help="four requests by piper alone, a minute of speech"
@@ -368,10 +370,12 @@ async def main() -> None:
     assert isinstance(piper, PiperVoice)
     try:
         takes = await make_takes(voices, options.requests)
-        recognizer = WhisperRecognizer(find_speech(RECOGNIZER))
         print("| what | measured |\n|---|---:|")
         report_wakes(takes)
         await report_false_wakes(voices, options.false_wake_minutes)
+        if options.wake_word:
+            return
+        recognizer = WhisperRecognizer(find_speech(RECOGNIZER))
         report_words(takes, recognizer, HINTS, "hints")
         if options.compare:
             report_words(takes, recognizer, (), "no hints")

@@ -38,7 +38,7 @@ from plait.orchestrator._events import (
     TaskStarted,
 )
 from plait.orchestrator._policy import Approval, ApprovalRequest, Approver, PendingCall, Policy, ask_for_none
-from plait.orchestrator._waiting import mark_of, marks_of, with_results
+from plait.orchestrator._waiting import filled, mark_of, marks_of, with_results
 from plait.planners import Plan, Ref, Status, Task, TaskOutcome, Template, references, substitute
 from plait.tools import Draft, Prepared, Tool, Toolbox, to_text
 
@@ -366,13 +366,18 @@ class TaskFetcher:
         return True
 
     async def _prepare_call(self, node: _Node) -> bool:
-        """Let the tool work out what is open about a call; where it fails, so does the task."""
+        """Let the tool work out what is open about a call; where it fails, so does the task.
+
+        Where it can only do so when there are more results, the call stays unprepared.
+        """
         tool = node.tool
         assert tool is not None
-        self._emit(TaskPreparing(self._clock(), node.task))
         known = {name: value for name, value in node.task.arguments.items() if self._is_known(value)}
         arguments = substitute(known, self._result_of, to_text)
         marks = self._marks(node.task, known)
+        if node.missing and not all(marks.values()):
+            return True
+        self._emit(TaskPreparing(self._clock(), node.task))
         waiting = {name: node.task.arguments[name] for name in marks}
         material = {name: self._material(value) for name, value in (known | waiting).items()}
         draft = Draft(
@@ -384,12 +389,14 @@ class TaskFetcher:
         )
         call = InContext(tool.aprepare(draft), self._context.copy())
         try:
-            node.prepared = await call
+            prepared: Prepared = await call
         except ToolError as error:
             self._end(node, "failed", error=error)
             return False
-        if marks:
-            node.prepared = replace(node.prepared, arguments=_to_be_filled(node.prepared.arguments, marks))
+        written = _to_be_filled(prepared.arguments, marks)
+        if node.missing and (prepared.needs_results or written is None):
+            return True
+        node.prepared = replace(prepared, arguments=written or {})
         if node.prepared.untrusted and not node.untrusted:
             self._taint(node)
         if node.planned is not None and node.prepared.arguments:
@@ -409,13 +416,15 @@ class TaskFetcher:
         return not any(isinstance(self._result_or_ref(ref), Ref) for ref in references(value))
 
     def _marks(self, task: Task, known: Mapping[str, Any]) -> dict[str, Mapping[str, Ref]]:
-        """By argument that is a text and waits for results, the marks that stand in it for these."""
+        """By argument that is a text and waits for results, the marks that stand in it for these.
+
+        None where they could not be told apart from the rest of the text.
+        """
         texts = {k: v for k, v in task.arguments.items() if isinstance(v, Template) and k not in known}
-        marks = {
+        return {
             name: marks_of(tuple(self._result_or_ref(p) if isinstance(p, Ref) else p for p in text.parts))
             for name, text in texts.items()
         }
-        return {name: found for name, found in marks.items() if found}
 
     def _material(self, value: Any) -> tuple[str, ...]:
         """The results in a planned text that can be read."""
@@ -482,12 +491,13 @@ class TaskFetcher:
         """Ask once about all calls that wait for an approval now or will when others have been made."""
         try:
             held, self._held = self._held, []
-            pending = await self._pending()
+            pending, later = await self._pending()
             if not pending:
                 self._advance()
                 return
             calls = tuple(self._pending_call(node) for node in pending.values())
-            request = ApprovalRequest(Plan(tuple(node.task for node in self._nodes.values())), calls)
+            plan = Plan(tuple(node.task for node in self._nodes.values()))
+            request = ApprovalRequest(plan, calls, tuple(map(self._pending_call, later)))
             self._emit(ApprovalRequested(self._clock(), request))
             approval = await self._approved(request)
             self._emit(ApprovalGiven(self._clock(), approval.approved, approval.edits))
@@ -506,18 +516,27 @@ class TaskFetcher:
             self._stop(error)
             raise
 
-    async def _pending(self) -> dict[int, _Node]:
-        """The calls to ask about, by number, each prepared so that it is shown as it will be made."""
+    async def _pending(self) -> tuple[dict[int, _Node], list[_Node]]:
+        """The calls to ask about, by number, each prepared so that it is shown as it will be made.
+
+        And those to ask about later: they cannot be prepared yet, or use the results of such a call.
+        """
+        later: dict[int, _Node] = {}
         for k in sorted(self._nodes):
             node = self._nodes[k]
-            can_prepare = node.tool is not None and node.tool.prepare is not None
-            if can_prepare and self._is_pending(node) and node.prepared is None:
-                await self._prepare_call(node)
+            if not self._is_pending(node):
+                continue
+            if node.needs & later.keys():
+                later[k] = node
+            elif node.tool is not None and node.tool.prepare is not None and node.prepared is None:
+                if await self._prepare_call(node) and node.prepared is None:
+                    later[k] = node
                 self._settle()  # what needs its result is skipped where it failed
-        return {k: self._nodes[k] for k in sorted(self._nodes) if self._is_pending(self._nodes[k])}
+        pending = (k for k in sorted(self._nodes) if self._is_pending(self._nodes[k]))
+        return {k: self._nodes[k] for k in pending if k not in later}, list(later.values())
 
     def _edit(self, node: _Node, edits: Mapping[str, Any]) -> None:
-        """Put in the user's arguments, and wait no more for results that only the planned ones used."""
+        """Put in the user's arguments, and wait for the results that are used now and for no others."""
         if not edits:
             return
         if node.prepared is not None:
@@ -530,7 +549,14 @@ class TaskFetcher:
             if source is not None and not source.done:
                 source.dependents.remove(node)
                 node.missing -= 1
+        for k in needs - node.needs:
+            source = self._nodes.get(k)
+            if source is not None and not source.done:
+                source.dependents.append(node)
+                node.missing += 1
         node.needs = needs
+        if not node.untrusted and self._is_untrusted(edits):
+            self._taint(node)
 
     async def _approved(self, request: ApprovalRequest) -> Approval:
         asked = frozenset(call.task.id for call in request.calls)
@@ -554,17 +580,20 @@ class TaskFetcher:
         prepared = node.prepared or Prepared()
         planned = node.planned
         if planned is None:
-            planned = substitute(node.task.arguments, self._result_or_ref, _text_or_ref)
+            planned = filled(node.task.arguments, self._result_or_ref)
         marked = {name for name, value in node.task.arguments.items() if self._is_untrusted(value)}
+        running = {k for k, other in self._nodes.items() if not other.done}
+        ended = {k for k, outcome in self._outcomes.items() if outcome.ok}
         return PendingCall(
             node.task,
             node.tool,
-            {**planned, **substitute(prepared.arguments, self._result_or_ref, _text_or_ref)},
+            {**planned, **filled(prepared.arguments, self._result_or_ref)},
             node.untrusted,
             frozenset(marked) | (prepared.untrusted & prepared.arguments.keys()),
             prepared.facts,
             {name: planned.get(name) for name in prepared.arguments},
             prepared.untrusted & prepared.facts.keys(),
+            frozenset(k for k in running | ended if k < node.task.id),
         )
 
     def _is_untrusted(self, value: Any) -> bool:
@@ -632,13 +661,12 @@ def _text_or_ref(value: Any) -> str:
     return mark_of(value) if isinstance(value, Ref) else to_text(value)
 
 
-def _to_be_filled(written: Mapping[str, Any], marks: Mapping[str, Mapping[str, Ref]]) -> dict[str, Any]:
-    """What was written, with references for marks; without texts that leave a mark out."""
-    filled = {
-        name: with_results(text, marks[name]) if name in marks and isinstance(text, str) else text
-        for name, text in written.items()
-    }
-    return {name: text for name, text in filled.items() if not (name in marks and text is None)}
+def _to_be_filled(
+    written: Mapping[str, Any], marks: Mapping[str, Mapping[str, Ref]]
+) -> Mapping[str, Any] | None:
+    """What was written, with references for marks; ``None`` where a text leaves a mark out."""
+    texts = {n: with_results(text, marks[n]) for n, text in written.items() if n in marks}
+    return None if None in texts.values() else {**written, **texts}
 
 
 def _reach(value: Any, step: str | int, ref: Ref) -> Any:

@@ -21,7 +21,8 @@ class PendingCall:
     task: Task
     tool: Tool
     arguments: Mapping[str, Any]
-    """Its arguments; where another waiting call's result is missing, the reference to it stands."""
+    """Its arguments; where another waiting call's result is missing, the reference to it stands, within a
+    text too (:class:`~plait.planners.Template`)."""
     untrusted: bool
     """Whether outsiders may have written something that stands in the arguments or the facts."""
     untrusted_arguments: frozenset[str] = frozenset()
@@ -32,6 +33,8 @@ class PendingCall:
     """By argument that was written for the call, what the plan says there."""
     untrusted_facts: frozenset[str] = frozenset()
     """The facts that outsiders may have written."""
+    known: frozenset[int] = frozenset()
+    """Numbers of the tasks to whose results an edited argument may refer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,9 @@ class ApprovalRequest:
 
     plan: Plan
     calls: tuple[PendingCall, ...]
+    later: tuple[PendingCall, ...] = ()
+    """Calls that need an approval too and are asked about in a later request: their texts are written from
+    results of ``calls``, or they use the result of such a call."""
 
 
 @dataclass(frozen=True, slots=True)

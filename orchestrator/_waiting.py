@@ -1,13 +1,30 @@
-"""Texts that wait for results: written with marks for these, which are told apart from what else says so."""
+"""Arguments that wait for results; texts among them are written with marks for these."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from plait.planners import Ref, Template
+from plait.planners import Ref, Template, Value, make_text
 from plait.tools import to_text
+
+
+def filled(value: Value, result_or_ref: Callable[[Ref], Any]) -> Value:
+    """``value`` with the results that exist in the place of references; the other references stay.
+
+    Args:
+        value: a planned argument.
+        result_or_ref: the result, or the reference itself where there is none yet.
+    """
+    if isinstance(value, Ref):
+        return result_or_ref(value)
+    if isinstance(value, Template):
+        parts = (result_or_ref(part) if isinstance(part, Ref) else part for part in value.parts)
+        return make_text(part if isinstance(part, Ref) else to_text(part) for part in parts)
+    if isinstance(value, Mapping):
+        return {key: filled(item, result_or_ref) for key, item in value.items()}
+    return [filled(item, result_or_ref) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def mark_of(ref: Ref) -> str:
@@ -25,9 +42,9 @@ def marks_of(parts: tuple[Any, ...]) -> Mapping[str, Ref]:
     return {} if any(mark in text for mark in marks for text in told) else marks
 
 
-def with_results(text: str, marks: Mapping[str, Ref]) -> Template | None:
+def with_results(text: str, marks: Mapping[str, Ref]) -> str | Ref | Template | None:
     """A text with references in the place of the marks; ``None`` if one of these is not in it."""
     if not marks or not all(mark in text for mark in marks):
         return None
     pieces = re.split(f"({'|'.join(map(re.escape, marks))})", text)
-    return Template(tuple(marks.get(piece, piece) for piece in pieces if piece))
+    return make_text(marks.get(piece, piece) for piece in pieces)

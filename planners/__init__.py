@@ -19,6 +19,7 @@ from plait.planners._context import (
     TaskOutcome,
 )
 from plait.planners._dialects import DialectName, argument_names, print_plan
+from plait.planners._editing import read_value, written_value
 from plait.planners._grammar import plan_grammar, step_grammar
 from plait.planners._joiner import ModelJoiner
 from plait.planners._native import NativePlanner
@@ -78,7 +79,9 @@ __all__ = [
     "plan_grammar",
     "print_plan",
     "print_value",
+    "read_value",
     "references",
     "step_grammar",
     "substitute",
+    "written_value",
 ]

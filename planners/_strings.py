@@ -15,8 +15,8 @@ _STEP_FORMS = (r"\.(?P<field>[A-Za-z_]\w*)", r"\[(?P<index>-?[0-9]{1,18})\]", rf
 _STEP = re.compile("|".join(_STEP_FORMS), re.DOTALL)
 _PATH = f"(?:{'|'.join(re.sub('[?]P<[a-z]+>', '?:', form) for form in _STEP_FORMS)})*"
 _BRACED = rf"\$\{{(?P<task>[0-9]+)(?P<path>{_PATH})\}}"
-_BARE_REFERENCE = re.compile(rf"\$(?P<task>[0-9]+)(?P<path>{_PATH})", re.DOTALL)
-_BRACED_REFERENCE = re.compile(_BRACED, re.DOTALL)
+BARE_REFERENCE = re.compile(rf"\$(?P<task>[0-9]+)(?P<path>{_PATH})", re.DOTALL)
+BRACED_REFERENCE = re.compile(_BRACED, re.DOTALL)
 
 _ESCAPE = re.compile(
     r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
@@ -71,8 +71,8 @@ def interpolated(body: str, known: Collection[int], syntax: StringSyntax) -> str
     Raises:
         Malformed: ``${k}`` stands in it, and task k is not known.
     """
-    whole = _BARE_REFERENCE.fullmatch(body)
-    if whole and _task(whole) in known:
+    whole = BARE_REFERENCE.fullmatch(body)
+    if whole and task_number(whole) in known:
         return _reference(whole)
     parts: list[str | Ref] = []
     begin = 0
@@ -90,25 +90,25 @@ def reference_at(text: str, at: int, known: Collection[int]) -> tuple[Ref, int]:
     Raises:
         Malformed: there is none, or not to a known task.
     """
-    found = _BARE_REFERENCE.match(text, at) or _BRACED_REFERENCE.match(text, at)
+    found = BARE_REFERENCE.match(text, at) or BRACED_REFERENCE.match(text, at)
     if found is None:
         raise Malformed("expected a reference such as $1", at)
     return _known_reference(found, known), found.end()
 
 
 def _known_reference(found: re.Match[str], known: Collection[int]) -> Ref:
-    if _task(found) not in known:
+    if task_number(found) not in known:
         raise Malformed(f"${found['task'][:20]} is not the result of an earlier task", found.start())
     return _reference(found)
 
 
-def _task(found: re.Match[str]) -> int:
+def task_number(found: re.Match[str]) -> int:
     digits = found["task"]
     return int(digits) if len(digits) < 10 else 0  # 0 is no task; nor can there be one so high
 
 
 def _reference(found: re.Match[str]) -> Ref:
-    return Ref(_task(found), tuple(_step(step) for step in _STEP.finditer(found["path"])))
+    return Ref(task_number(found), tuple(_step(step) for step in _STEP.finditer(found["path"])))
 
 
 def _step(step: re.Match[str]) -> str | int:

@@ -22,7 +22,7 @@ class Draft:
     """The texts among the arguments that wait for results, with marks such as ``${1}`` for these."""
     marks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By argument of ``waiting``, its marks. What is written in its place must hold each of them, so that the
-    results can be put in; else the planned text stays."""
+    results can be put in; else the call is prepared once more when they exist, see ``needs_results``."""
 
     def text(self, name: str) -> str | None:
         """An argument that is a text; ``None`` if it is missing or is none."""
@@ -44,6 +44,9 @@ class Prepared:
     function: Callable[..., Any] | None = None
     """What is called in the place of the tool's function, with the same arguments, so that the facts hold
     whatever has changed meanwhile; sync or async as that is."""
+    needs_results: bool = False
+    """That it can only be worked out when all results that the call waits for exist, as an order to summarize
+    one of them. Nothing else of it counts then, and the call is prepared, and asked about, at that time."""
 
 
 Preparer: TypeAlias = Callable[[Draft], Awaitable[Prepared]]

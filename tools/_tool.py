@@ -244,6 +244,13 @@ class Tool:
             )
         return validate(self.arguments_model, coerce(self.arguments, arguments), tool=self.name)
 
+    def shaped(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """``arguments`` in the shapes that the tool wants, as far as that is plain; nothing is validated."""
+        types = {f.name: f.type for f in self.arguments.fields}
+        return {
+            name: coerce(types[name], value) if name in types else value for name, value in arguments.items()
+        }
+
     async def ainvoke(self, arguments: Mapping[str, Any]) -> Any:
         """Validate ``arguments``, call the function, and give its result as it is.
 

@@ -3,7 +3,7 @@
 from plait.apps.assistant._history import Action, ActionLog, history_path, kind_of
 from plait.apps.assistant._home_undo import HomeRecorder, HomeUndoer
 from plait.apps.assistant._kept import KeptSettings, SettingsFile, open_settings_file
-from plait.apps.assistant._questions import Decision, Question
+from plait.apps.assistant._questions import Decision, Question, read_edits
 from plait.apps.assistant._session import Backend, Session, Turn
 from plait.apps.assistant._settings import Settings
 from plait.apps.assistant._stream import (
@@ -44,4 +44,5 @@ __all__ = [
     "history_path",
     "kind_of",
     "open_settings_file",
+    "read_edits",
 ]

@@ -25,6 +25,7 @@ RequestStatus = Literal["done", "unfinished"]
 """``done``: it was answered, and every call that was planned for it was made and succeeded."""
 
 MAX_TEXT_CHARS = 4000
+_INVITED = {"create_calendar_event": "invitees", "get_zoom_meeting_link": "meeting_invitees"}
 _BUSY_S = 5.0
 _VERSION = 2
 _SCHEMA = """
@@ -104,10 +105,18 @@ def history_path() -> Path | None:
     return Path(named).expanduser() if named else user_state_path("plait") / "history.sqlite3"
 
 
-def kind_of(tool: Tool) -> ActionKind:
-    """What a call of ``tool`` does: what is not known to read counts as writing."""
+def kind_of(tool: Tool, arguments: Mapping[str, Any] | None = None) -> ActionKind:
+    """What a call of ``tool`` does: what is not known to read counts as writing.
+
+    Args:
+        tool: what is called.
+        arguments: with what; an event to which nobody is invited is sent to nobody. ``None``: with anything.
+    """
     if tool.annotations.read_only:
         return "reads"
+    people = _INVITED.get(tool.name)
+    if arguments is not None and people in {f.name for f in tool.arguments.fields}:
+        return "sends" if arguments.get(people or "") else "writes"
     return "sends" if tool.annotations.open_world else "writes"
 
 
@@ -153,7 +162,7 @@ class ActionLog:
         Raises:
             ToolCallError: it could not be recorded, so it must not be made.
         """
-        values = (_now(), request, tool.name, kind_of(tool), _dump(to_jsonable(dict(arguments))))
+        values = (_now(), request, tool.name, kind_of(tool, arguments), _dump(to_jsonable(dict(arguments))))
         try:
             cursor = self._db.execute(
                 "INSERT INTO actions (at, request, tool, kind, arguments, status, text) "

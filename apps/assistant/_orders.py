@@ -1,4 +1,4 @@
-"""Whether a text is what an email or a note says, or an order to write it.
+"""Whether a text is what an email or a note says, or an order to write it, and from what.
 
 A finished text must go out unchanged, so only what can hardly be one counts as an order: "ask him whether",
 "tell Sid that" in an email to Sid, "a short reply declining the invitation". In doubt it is the text.
@@ -50,6 +50,11 @@ _MATERIAL_ORDERS = (
     r"(?:resumez?|resuma|resumi|riassumi|elenca|enumera)\b",
     r"vat\b.*\bsamen\b",
 )
+_READING = (  # in an order to write an email: who carries it out has to know what the material says
+    r"\b(?:summar|digest|overview|outline|translat|shorten|rephras|list of|key points|main points"
+    r"|zusammen(?:fass|zufassen)|ubersicht|ubersetz|resum|sintesis|sintetiz|traduc|traduz|traduir|tradui"
+    r"|riassun|sintesi|samenvat|overzicht|vertaal|vertaling)"
+)
 _ORDINARY = (  # parts of addresses that are words: "Thank you for the offer" to thank.you@ is no order
     r"(?:all|alle|and|any|der|die|ele|ela|en|et|eu|everyone|her|him|his|hola|ihr|info|it|its|je|la|le|lei|les|lo|me"
     r"|mail|mich|mir|moi|my|no|nos|not|office|our|sales|she|sie|so|support|team|te|that|the|their|them|they|this|to"
@@ -85,6 +90,11 @@ def note_order(text: str, material: Sequence[str] = ()) -> str | None:
     """
     order = _without(text, material)
     return order if material and _begins(order, _MATERIAL_ORDERS) else None
+
+
+def needs_reading(order: str) -> bool:
+    """Whether only who has read the material can carry the order out: "summarize", not "tell her where"."""
+    return _begins(order, _MATERIAL_ORDERS) or re.search(_READING, _folded(order)) is not None
 
 
 def _without(text: str, material: Sequence[str]) -> str:

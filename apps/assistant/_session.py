@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -226,11 +226,16 @@ class Session:
             ApprovalError: no such task waits in that turn, or the turn has ended.
             ToolArgumentError: an edited argument is wrong; nothing was decided.
         """
-        questions = self._turns[turn - 1].questions if 0 < turn <= len(self._turns) else []
-        if not questions:
-            raise ApprovalError(f"turn {turn} has asked nothing")
-        asked = next((q for q in questions if decisions.keys() <= _numbers(q)), questions[-1])
-        return asked.decide(decisions)
+        return self._asked(turn, decisions.keys()).decide(decisions)
+
+    def read_edits(self, turn: int, written: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+        """The values of edited arguments, by task, as :func:`read_edits` reads them.
+
+        Raises:
+            ApprovalError: no such task waits in that turn.
+            ToolArgumentError: an edited argument is wrong.
+        """
+        return {k: self._asked(turn, {k}).read_edits(k, edits) for k, edits in written.items()}
 
     def decide_all(self, turn: int, *, approved: bool) -> Mapping[int, Decision]:
         """Approve or decline all calls of the turn's last question on which nobody has decided.
@@ -241,6 +246,13 @@ class Session:
         questions = self._turns[turn - 1].questions if 0 < turn <= len(self._turns) else []
         undecided = questions[-1].undecided if questions else ()
         return self.decide(turn, {call.task.id: Decision(approved) for call in undecided})
+
+    def _asked(self, turn: int, tasks: Set[int]) -> Question:
+        """The question about these tasks, or else the turn's last one, which refuses them."""
+        questions = self._turns[turn - 1].questions if 0 < turn <= len(self._turns) else []
+        if not questions:
+            raise ApprovalError(f"turn {turn} has asked nothing")
+        return next((q for q in questions if tasks <= q.calls.keys()), questions[-1])
 
     def clear(self) -> None:
         """Begin a new conversation: no later turn is told of the turns so far.
@@ -366,7 +378,3 @@ class Session:
 def _is_done(run: Run | None) -> bool:
     """Whether the request was answered and every call that was planned for it succeeded."""
     return run is not None and run.error is None and all(outcome.ok for outcome in run.tasks)
-
-
-def _numbers(question: Question) -> set[int]:
-    return {call.task.id for call in question.request.calls}

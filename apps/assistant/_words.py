@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from plait.planners import Ref
+from plait.planners import Ref, Template
 from plait.tools import Tool, to_text
 
 _Facts = Mapping[str, str]
@@ -18,7 +18,7 @@ def describe_call(tool: Tool, arguments: Mapping[str, Any], facts: Mapping[str, 
     """One sentence about what a call of ``tool`` will do.
 
     The assistant's own tools have sentences of their own; of another tool it is the name and all arguments.
-    A result that does not exist yet is named as "the result of 3".
+    A result that does not exist yet is named as "the result of 3", in brackets within a text.
 
     Args:
         tool: what is called.
@@ -42,6 +42,8 @@ def _is_other(tool: Tool, words: Mapping[str, str]) -> bool:
 def _word(value: Any) -> str:
     if isinstance(value, Ref):
         return f"the result of {value.task}"
+    if isinstance(value, Template):
+        return "".join(f"[{_word(part)}]" if isinstance(part, Ref) else part for part in value.parts)
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_word, value))
     if isinstance(value, datetime):

@@ -191,7 +191,10 @@ async def _talk(options: _Options, parts: Parts, told: _Told) -> int:
     if parts.source.is_live:
         told.ready(options.trigger)
     with _key(parts.trigger):
-        return await _until_interrupted(session, told)
+        code = await _until_interrupted(session, told)
+    if options.input is not None and not told.has_heard:
+        told.nothing(options.input, options.trigger)
+    return code
 
 
 async def _until_interrupted(session: VoiceSession, told: _Told) -> int:
@@ -330,6 +333,8 @@ class _Told:
         self._as_json = as_json
         self.has_failed = False
         """Whether a request came to nothing."""
+        self.has_heard = False
+        """Whether anybody has spoken after the wake word."""
 
     def ready(self, trigger: TriggerName) -> None:
         """Listening has begun."""
@@ -337,10 +342,16 @@ class _Told:
         way = ways.get(trigger, f"say {trigger.value!r}")
         self._output.note(f"Ready: {way}. Ctrl-C ends.", style="dim")
 
+    def nothing(self, heard: Path, trigger: TriggerName) -> None:
+        """Nobody has spoken in a file."""
+        begins = "" if trigger == TriggerName.ALWAYS else f"; a request begins with {trigger.value!r}"
+        self._output.note(f"Nothing was said to plait in {heard.name}{begins}.", style="yellow")
+
     def event(self, event: VoiceEvent) -> None:
         """One event."""
         from plait.apps.voice._events import Answered, Failed, Recognized, Speaking, event_json
 
+        self.has_heard = self.has_heard or isinstance(event, Recognized)
         self.has_failed = self.has_failed or isinstance(event, Failed)
         if self._as_json:
             typer.echo(json.dumps(event_json(event)))

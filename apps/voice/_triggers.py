@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from plait.apps.voice._audio import Samples
+from plait.apps.voice._noise import NoiseSuppressor
 from plait.errors import ConfigurationError, MissingExtraError
 
 WAKE_WORDS = {
@@ -34,7 +35,7 @@ class Trigger(Protocol):
 
 
 class WakeWord:
-    """Hears a wake word (microWakeWord, a quantized network of 60 KB; every 30 ms).
+    """Hears a wake word (microWakeWord, a quantized network of 60 KB; every 30 ms) through steady noise.
 
     Args:
         phrase: one of :data:`WAKE_WORDS`.
@@ -56,6 +57,7 @@ class WakeWord:
             from pymicro_wakeword import MicroWakeWord, MicroWakeWordFeatures, Model
         except ImportError as error:
             raise MissingExtraError("pymicro-wakeword", "voice") from error
+        self._suppress = NoiseSuppressor()
         self._features: Any = MicroWakeWordFeatures()
         self._network: Any = MicroWakeWord.from_builtin(Model(WAKE_WORDS[phrase]))
         self._cutoff = self._network.probability_cutoff if cutoff is None else cutoff
@@ -63,7 +65,7 @@ class WakeWord:
     def begins(self, frame: Samples) -> bool:
         """Whether the wake word ends in this frame."""
         is_heard = False
-        for features in self._features.process_streaming(frame.tobytes()):
+        for features in self._features.process_streaming(self._suppress(frame).tobytes()):
             probability = self._network.process_streaming_prob(features)
             is_heard = is_heard or (probability is not None and probability > self._cutoff)
         return is_heard
@@ -73,7 +75,7 @@ class WakeWord:
         return False
 
     def reset(self) -> None:
-        """Forget what was heard so far."""
+        """Forget what was heard so far, but for how the noise sounds."""
         self._features.reset()
         self._network.reset()
 

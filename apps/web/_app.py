@@ -20,7 +20,7 @@ from plait.apps.web._completions import add_completions
 from plait.apps.web._page import add_page
 from plait.apps.web._speech import add_speech
 from plait.apps.web._turns import Turns
-from plait.apps.web._wire import entry_json, error_json, plain, settings_json
+from plait.apps.web._wire import decision_json, entry_json, error_json, settings_json
 from plait.errors import ApprovalError, BusyError, ConfigurationError, PlaitError, ToolArgumentError
 from plait.tools import call_in_thread
 
@@ -94,11 +94,10 @@ def create_app(
 
     @app.post("/api/turns/{turn}/decisions")
     async def decide(turn: int, body: _Decisions) -> dict[str, Any]:
-        given = {k: Decision(d.approved, d.edits) for k, d in body.decisions.items()}
+        edits = session.read_edits(turn, {k: d.edits for k, d in body.decisions.items() if d.edits})
+        given = {k: Decision(d.approved, edits.get(k, {})) for k, d in body.decisions.items()}
         stand = session.decide(turn, given)
-        return {
-            "decisions": {str(k): {"approved": d.approved, "edits": plain(d.edits)} for k, d in stand.items()}
-        }
+        return {"decisions": {str(k): decision_json(d) for k, d in stand.items()}}
 
     @app.post("/api/turns/{turn}/cancel")
     async def cancel(turn: int) -> dict[str, bool]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from plait.apps.assistant import (
     Cleared,
     Decided,
+    Decision,
     Entry,
     SessionEvent,
     Settings,
@@ -35,7 +36,7 @@ from plait.orchestrator import (
     TaskPreparing,
     TaskStarted,
 )
-from plait.planners import Ref, Task, TaskOutcome, Template, references
+from plait.planners import Task, TaskOutcome, references, written_value
 from plait.tools import Toolbox, to_jsonable, to_text
 
 MAX_TEXT_CHARS = 8000
@@ -83,15 +84,14 @@ def settings_json(settings: Settings, toolbox: Toolbox, kept: SettingsFile | Non
     }
 
 
-def plain(value: Any) -> Any:
-    """A planned argument as JSON; references as they are written in a plan."""
-    if isinstance(value, Ref):
-        return str(value)
-    if isinstance(value, Template):
-        return "".join(part if isinstance(part, str) else f"${{{str(part)[1:]}}}" for part in value.parts)
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else to_jsonable(value)
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """A decision; edited arguments as somebody may have written them."""
+    return {"approved": decision.approved, "edits": _written(dict(decision.edits))}
+
+
+def _written(value: Any, known: Collection[int] = ()) -> Any:
+    """An argument as JSON, as it is edited."""
+    return to_jsonable(written_value(value, known))
 
 
 def _event_json(event: SessionEvent, toolbox: Toolbox) -> dict[str, Any]:
@@ -115,17 +115,18 @@ def _event_json(event: SessionEvent, toolbox: Toolbox) -> dict[str, Any]:
         case TaskFinished():
             return {"type": "finished", **_outcome_json(event.outcome)}
         case ApprovalRequested():
-            return {"type": "approval", "calls": [_call_json(call) for call in event.request.calls]}
+            return {
+                "type": "approval",
+                "calls": [_call_json(call) for call in event.request.calls],
+                "later": [
+                    {"task": call.task.id, "words": describe_call(call.tool, call.arguments)}
+                    for call in event.request.later
+                ],
+            }
         case ApprovalGiven():
             return {"type": "approval_given", "approved": sorted(event.approved)}
         case Decided():
-            edits = plain(event.decision.edits)
-            return {
-                "type": "decided",
-                "task": event.task,
-                "approved": event.decision.approved,
-                "edits": edits,
-            }
+            return {"type": "decided", "task": event.task, **decision_json(event.decision)}
         case JoinStarted():
             return {"type": "answering"}
         case AnswerTextWritten():
@@ -151,7 +152,7 @@ def _task_json(task: Task, toolbox: Toolbox) -> dict[str, Any]:
     return {
         "task": task.id,
         "tool": task.tool,
-        "kind": kind_of(toolbox[task.tool]) if task.tool in toolbox.names else "writes",
+        "kind": kind_of(toolbox[task.tool], task.arguments) if task.tool in toolbox.names else "writes",
         "needs": sorted(task.dependencies),
         "words": _words(toolbox, task.tool, task.arguments),
     }
@@ -174,8 +175,8 @@ def _call_json(call: PendingCall) -> dict[str, Any]:
     return {
         "task": call.task.id,
         "tool": call.tool.name,
-        "kind": kind_of(call.tool),
-        "words": describe_call(call.tool, _spelled(call.arguments), call.facts),
+        "kind": kind_of(call.tool, call.arguments),
+        "words": describe_call(call.tool, call.arguments, call.facts),
         "facts": [
             {"name": name, "value": value, "untrusted": name in call.untrusted_facts}
             for name, value in call.facts.items()
@@ -183,10 +184,10 @@ def _call_json(call: PendingCall) -> dict[str, Any]:
         "arguments": [
             {
                 "name": name,
-                "value": plain(value),
+                "value": _written(value, call.known),
                 "untrusted": name in call.untrusted_arguments,
-                "written_from": to_text(plain(call.written[name])) if name in call.written else None,
-                "waits": any(True for _ in references(value)),
+                "written_from": to_text(_written(call.written[name])) if name in call.written else None,
+                "waits_for": sorted({ref.task for ref in references(value)}),
             }
             for name, value in call.arguments.items()
         ],
@@ -196,9 +197,4 @@ def _call_json(call: PendingCall) -> dict[str, Any]:
 def _words(toolbox: Toolbox, name: str, arguments: Mapping[str, Any]) -> str:
     if name not in toolbox.names:
         return name
-    return describe_call(toolbox[name], _spelled(arguments))[:MAX_TEXT_CHARS]
-
-
-def _spelled(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with texts around references written out; the references themselves stay."""
-    return {name: plain(value) if isinstance(value, Template) else value for name, value in arguments.items()}
+    return describe_call(toolbox[name], arguments)[:MAX_TEXT_CHARS]

@@ -1057,7 +1057,7 @@ async def test_the_question_shows_real_arguments_and_references_where_there_are_
     assert [dict(c.arguments) for c in request.calls] == [
         {"value": "x"},
         {"value": "l", "other": Ref(1)},
-        {"value": "got l and ${4}"},
+        {"value": Template(("got l and ", Ref(4)))},
         {"value": "l"},
     ]
     assert [c.tool.name for c in request.calls] == ["write", "write", "write", "send"]
@@ -1076,7 +1076,7 @@ async def test_a_downstream_call_whose_arguments_cannot_be_had_does_not_spoil_th
     assert [outcomes[k].status for k in (1, 2, 3, 4)] == ["ok", "ok", "failed", "failed"]
     (request,) = running.requests
     assert request.calls[1].arguments == {"value": Ref(2), "other": Ref(1, ("nope",))}
-    assert request.calls[2].arguments["other"] == "is ${1.nope}"
+    assert request.calls[2].arguments["other"] == Template(("is ", Ref(1, ("nope",))))
 
 
 async def test_a_call_that_can_never_be_made_is_not_asked_about() -> None:

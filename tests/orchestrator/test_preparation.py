@@ -35,6 +35,7 @@ class Post:
     untrusted: frozenset[str] = frozenset()
     error: Exception | None = None
     writes_early: bool = False
+    needs_results: bool = False
     drafts: list[Draft] = field(default_factory=list)
     sent: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -52,6 +53,8 @@ class Post:
             self.drafts.append(draft)
             if self.error is not None:
                 raise self.error
+            if self.needs_results and "text" in draft.waiting:
+                return Prepared(needs_results=True)
             is_known = "text" in draft.arguments or (self.writes_early and "text" in draft.waiting)
             written = self.written if is_known else {}
             return Prepared(
@@ -66,7 +69,17 @@ class Post:
             """Make a link."""
             return "https://link"
 
+        async def read_page() -> str:
+            """Read a page."""
+            return "by others"
+
+        async def save(text: str) -> str:
+            """Save a text."""
+            return f"saved {text}"
+
         return [
+            Tool.from_function(read_page, read_only=True, open_world=True),
+            Tool.from_function(save, read_only=False, open_world=False),
             Tool.from_function(send, read_only=False, open_world=True, prepare=prepare),
             Tool.from_function(look_up, read_only=True, open_world=False),
             Tool.from_function(make_link, read_only=False, open_world=False),
@@ -156,7 +169,8 @@ async def test_nothing_is_written_once_the_user_has_approved() -> None:
     tasks = (Task(1, "make_link", {}), Task(2, "send", {"to": ["sid@example.com"], "text": text}))
     _, shown = await post.run(*tasks)
     assert [call.task.id for call in shown] == [1, 2]
-    assert shown[1].arguments["text"] == "Join: ${1}"
+    assert shown[1].arguments["text"] == text
+    assert shown[1].known == {1}
     assert shown[1].facts == {"from": "me"}
     assert [draft.arguments for draft in post.drafts] == [{"to": ["sid@example.com"]}]
     assert post.sent == [("prepared", "sid@example.com", "Join: https://link")]
@@ -175,8 +189,9 @@ async def test_a_text_is_written_around_a_result_that_comes_after_the_approval()
     assert draft.waiting == {"text": "send sid@example.com the link ${2}"}
     assert draft.marks == {"text": ("${2}",)}
     assert draft.material == {"text": ("sid@example.com",)}
-    assert shown[1].arguments["text"] == "Dear Sid, join at ${2}. Not $3. ${2}!"
-    assert shown[1].written == {"text": "send sid@example.com the link ${2}"}
+    parts = ("Dear Sid, join at ", Ref(2), ". Not $3. ", Ref(2), "!")
+    assert shown[1].arguments["text"] == Template(parts)
+    assert shown[1].written == {"text": Template(("send sid@example.com the link ", Ref(2)))}
     sent = "Dear Sid, join at https://link. Not $3. https://link!"
     assert post.sent == [("prepared", "sid@example.com", sent)]
     assert outcomes[2].planned_arguments == {
@@ -185,17 +200,45 @@ async def test_a_text_is_written_around_a_result_that_comes_after_the_approval()
     }
 
 
-async def test_a_text_that_leaves_a_result_out_stays_as_it_is_planned() -> None:
-    post = Post(writes_early=True, written={"text": "Dear Sid, join."})
-    text = Template(("send the link ", Ref(1)))
-    tasks = (Task(1, "make_link", {}), Task(2, "send", {"to": ["sid@example.com"], "text": text}))
-    _, shown = await post.run(*tasks)
-    assert shown[1].arguments["text"] == "send the link ${1}"
-    assert shown[1].written == {}
-    assert post.sent == [("prepared", "sid@example.com", "send the link https://link")]
+@pytest.mark.parametrize("post", [Post(writes_early=True), Post(needs_results=True)], ids=["left", "needed"])
+async def test_a_text_that_has_no_place_for_a_result_is_written_and_asked_about_when_that_exists(
+    post: Post,
+) -> None:
+    text = Template(("summarize ", Ref(1)))
+    tasks = (
+        Task(1, "make_link", {}),
+        Task(2, "send", {"to": ["sid@example.com"], "text": text}),
+        Task(3, "send", {"to": ["ana@example.com"], "text": Ref(2)}),
+        Task(4, "make_link", {}),
+    )
+    requests: list[ApprovalRequest] = []
+
+    def answer(request: ApprovalRequest) -> bool:
+        requests.append(request)
+        return True
+
+    _, shown = await post.run(*tasks, answer=answer)
+    asked = [([call.task.id for call in r.calls], [call.task.id for call in r.later]) for r in requests]
+    assert asked == [([1, 4], [2, 3]), ([2, 3], [])]
+    assert shown[2].arguments == {"to": ["sid@example.com"], "text": "Dear Sid, hello."}
+    assert shown[2].written == {"text": "summarize https://link"}
+    assert [draft.material for draft in post.drafts[:2]] == [{}, {"text": ("https://link",)}]
+    assert post.sent[0] == ("prepared", "sid@example.com", "Dear Sid, hello.")
 
 
-async def test_a_text_in_which_a_mark_stands_already_is_not_written() -> None:
+async def test_what_is_to_be_written_from_a_declined_call_is_not_asked_about() -> None:
+    post = Post(needs_results=True)
+    tasks = (
+        Task(1, "make_link", {}),
+        Task(2, "send", {"to": ["sid@example.com"], "text": Template(("summarize ", Ref(1)))}),
+    )
+    outcomes, shown = await post.run(*tasks, answer=lambda request: False)
+    assert [call.task.id for call in shown] == [1]
+    assert [outcome.status for outcome in outcomes] == ["declined", "skipped"]
+    assert post.sent == []
+
+
+async def test_a_text_in_which_a_mark_stands_already_is_only_written_when_there_are_no_marks() -> None:
     """Others could have written it, to have a result put where they want it."""
     post = Post(writes_early=True)
     text = Template((Ref(1), ": ", Ref(2)))
@@ -206,7 +249,35 @@ async def test_a_text_in_which_a_mark_stands_already_is_not_written() -> None:
     )
     await post.run(*tasks)
     assert [draft.waiting for draft in post.drafts] == [{}]
-    assert post.sent == [("prepared", "sid@example.com", "${2}@example.com: https://link")]
+    assert post.drafts[0].arguments["text"] == "${2}@example.com: https://link"
+    assert post.sent == [("prepared", "sid@example.com", "Dear Sid, hello.")]
+
+
+async def test_an_edited_text_may_use_another_result_and_is_filled_in_when_that_exists() -> None:
+    post = Post()
+    text = Template(("Join: ", Ref(2)))
+    tasks = (
+        Task(1, "make_link", {}),
+        Task(2, "make_link", {}),
+        Task(3, "send", {"to": ["sid@example.com"], "text": "Hello"}),
+    )
+    edits = {3: {"text": text}}
+    outcomes, shown = await post.run(*tasks, answer=lambda request: Approval(frozenset({1, 2, 3}), edits))
+    assert shown[2].known == {1, 2}
+    assert post.sent == [("prepared", "sid@example.com", "Join: https://link")]
+    post = Post()
+    outcomes, _ = await post.run(*tasks, answer=lambda request: Approval(frozenset({3}), edits))
+    assert [outcome.status for outcome in outcomes] == ["declined", "declined", "skipped"]
+    assert post.sent == []
+
+
+async def test_an_edit_that_uses_what_outsiders_wrote_makes_the_call_untrusted() -> None:
+    post = Post()
+    tasks = (Task(1, "read_page", {}), Task(2, "save", {"text": "mine"}))
+    answer = Approval(frozenset({2}), {2: {"text": Ref(1)}})
+    (_, saved), (call,) = await post.run(*tasks, answer=lambda request: answer)
+    assert not call.untrusted
+    assert (saved.result, saved.untrusted) == ("saved by others", True)
 
 
 async def test_without_approval_the_text_is_written_before_the_call() -> None:

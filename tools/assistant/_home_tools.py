@@ -17,8 +17,9 @@ from plait.tools.assistant._notes import NoteStore, NoteText
 from plait.tools.assistant._pdf import pdf_text
 
 Summarize: TypeAlias = Callable[[str], Awaitable[str]]
-NoteWriter: TypeAlias = Callable[[NoteText], Awaitable[str]]
-"""Writes what is put into a note. What needs no writing it gives back."""
+NoteWriter: TypeAlias = Callable[[NoteText], Awaitable[str | None]]
+"""Writes what is put into a note. What needs no writing it gives back. It keeps the marks for results that do
+not exist yet in the text, or gives ``None``: then it is asked again when they do."""
 
 SUMMARY_TIMEOUT_S = 1800.0  # a long document is read in parts
 NOTE_TIMEOUT_S = 600.0  # a model may write the text
@@ -149,11 +150,13 @@ def note_tools(notes: NoteStore, write: NoteWriter | None = None) -> list[Tool]:
         return notes.append(name, content, folder)
 
     async def prepare(draft: Draft) -> Prepared:
-        content = draft.text("content")
+        content = draft.text("content") or draft.waiting.get("content")
         if write is None or not content:
             return Prepared()
-        note = NoteText(draft.text("name") or "", content, draft.material.get("content", ()))
-        text = await write(note)
+        name, material = draft.text("name") or "", draft.material.get("content", ())
+        text = await write(NoteText(name, content, material, draft.marks.get("content", ())))
+        if text is None:
+            return Prepared(needs_results=True)
         if text == content:
             return Prepared()
         # The note's name was read when it was written: what others wrote in it may have a part in the text.

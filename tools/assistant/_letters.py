@@ -73,6 +73,8 @@ class Letter:
     """The message that is answered or passed on."""
     material: tuple[str, ...] = ()
     """Results of other tools, such as a summary, that stand in the text."""
+    waiting: tuple[str, ...] = ()
+    """The marks, such as ``${1}``, that stand in the text for results that do not exist yet."""
 
     @property
     def title(self) -> str:

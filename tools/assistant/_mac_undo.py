@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import Template
 from typing import Any
 
 from plait.errors import ToolCallError
@@ -40,16 +41,12 @@ function stateOf(note) {
 """
 """What a note is compared by: a number made of its whole text as HTML, pictures in it included."""
 
-REMOVE_EVENT = Script(
-    "Calendar",
-    "JavaScript",
-    EVENT_STATE
-    + """
+_REMOVE_ITEM = """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
-  const app = Application('Calendar');
-  for (const calendar of app.calendars.whose({name: asked.calendar})()) {
-    const found = calendar.events.whose({uid: asked.id});
+  const app = Application('$application');
+  for (const place of app.${place}s.whose({name: asked.$place})()) {
+    const found = place.$items.whose({$key: asked.id});
     if (found.length === 0) continue;
     if (stateOf(found[0]) !== asked.state) return JSON.stringify({state: 'changed'});
     app.delete(found[0]);
@@ -57,34 +54,9 @@ function run(argv) {
   }
   return JSON.stringify({state: 'missing'});
 }
-""",
-)
+"""
 
-REMOVE_REMINDER = Script(
-    "Reminders",
-    "JavaScript",
-    REMINDER_STATE
-    + """
-function run(argv) {
-  const asked = JSON.parse(argv[0]);
-  const app = Application('Reminders');
-  for (const list of app.lists.whose({name: asked.list})()) {
-    const found = list.reminders.whose({id: asked.id});
-    if (found.length === 0) continue;
-    if (stateOf(found[0]) !== asked.state) return JSON.stringify({state: 'changed'});
-    app.delete(found[0]);
-    return JSON.stringify({state: 'removed'});
-  }
-  return JSON.stringify({state: 'missing'});
-}
-""",
-)
-
-REMOVE_NOTE = Script(
-    "Notes",
-    "JavaScript",
-    NOTE_STATE
-    + """
+_UNDO_NOTE = """
 function run(argv) {
   const asked = JSON.parse(argv[0]);
   const app = Application('Notes');
@@ -92,28 +64,23 @@ function run(argv) {
   if (found.length === 0) return JSON.stringify({state: 'missing'});
   if (found[0].container().id() !== asked.container) return JSON.stringify({state: 'moved'});
   if (stateOf(found[0]) !== asked.state) return JSON.stringify({state: 'changed'});
-  app.delete(found[0]);
+  $undo;
   return JSON.stringify({state: 'removed'});
 }
-""",
-)
+"""
 
-PUT_NOTE_BACK = Script(
-    "Notes",
-    "JavaScript",
-    NOTE_STATE
-    + """
-function run(argv) {
-  const asked = JSON.parse(argv[0]);
-  const found = Application('Notes').notes.whose({id: asked.id});
-  if (found.length === 0) return JSON.stringify({state: 'missing'});
-  if (found[0].container().id() !== asked.container) return JSON.stringify({state: 'moved'});
-  if (stateOf(found[0]) !== asked.state) return JSON.stringify({state: 'changed'});
-  found[0].body = asked.before;
-  return JSON.stringify({state: 'removed'});
-}
-""",
+
+def _script(application: str, text: str, **names: str) -> Script:
+    """A script from this module's own words; what users say is no part of it."""
+    return Script(application, "JavaScript", Template(text).substitute(application=application, **names))
+
+
+REMOVE_EVENT = _script("Calendar", EVENT_STATE + _REMOVE_ITEM, place="calendar", items="events", key="uid")
+REMOVE_REMINDER = _script(
+    "Reminders", REMINDER_STATE + _REMOVE_ITEM, place="list", items="reminders", key="id"
 )
+REMOVE_NOTE = _script("Notes", NOTE_STATE + _UNDO_NOTE, undo="app.delete(found[0])")
+PUT_NOTE_BACK = _script("Notes", NOTE_STATE + _UNDO_NOTE, undo="found[0].body = asked.before")
 
 _KIND = "macos"
 _SCRIPTS = {

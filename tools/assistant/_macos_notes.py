@@ -14,18 +14,75 @@ from plait.tools.assistant._osascript import Script, ScriptRunner, run_json
 MAX_KEPT_CHARS = 100_000
 """Of a note as it was before something was appended, pictures in it included; a longer one is not kept."""
 
+TRASH_NAMES = (
+    "Recently Deleted",
+    "Apagadas Recentemente",
+    "Apagados Recentemente",
+    "Borrados recientemente",
+    "Eliminadas recientemente",
+    "Eliminados recientemente",
+    "Eliminate di recente",
+    "Eliminati di recente",
+    "Nedávno smazané",
+    "Nedávno vymazané",
+    "Nemrég törölt",
+    "Nemrég töröltek",
+    "Nylig slettet",
+    "Onlangs verwijderd",
+    "Ostatnio usunięte",
+    "Recent verwijderd",
+    "Senast raderade",
+    "Senest slettet",
+    "Slettet for nylig",
+    "Son Silinenler",
+    "Suppressions récentes",
+    "Supprimés récemment",
+    "Zuletzt gelöscht",
+    "Äskettäin poistetut",
+    "Șterse recent",
+    "Đã xóa gần đây",
+    "Πρόσφατα διαγραμμένα",
+    "Недавно удаленные",
+    "Недавно удалённые",
+    "Нещодавно видалені",
+    "محذوفة مؤخرًا",
+    "เพิ่งลบ",
+    "最近削除した項目",
+    "最近删除",
+    "最近刪除",
+    "최근 삭제된 항목",
+    "최근 삭제한 항목",
+)
+"""What the folder with the deleted notes is called, as far as it is known.
+
+Notes tells of no folder that it is this one, only its name, in the language that macOS has, or had when the
+account was added; its database tells, but only who has access to the whole disk may read that.
+"""
+
 LIST_NOTES = Script(
     "Notes",
     "JavaScript",
     """
+ObjC.import('Foundation');
+function trashNames() {
+  const names = [];
+  try {
+    for (const place of ['PrivateFrameworks/NotesShared.framework', 'Applications/Notes.app']) {
+      const root = place.endsWith('.app') ? '/System/' : '/System/Library/';
+      const bundle = $.NSBundle.bundleWithPath(root + place);
+      const name = bundle.localizedStringForKeyValueTable('Recently Deleted', '', $());
+      names.push(ObjC.unwrap(name));
+    }
+  } catch (error) { /* a macOS that keeps its words elsewhere; there are the known ones */ }
+  return names.filter(name => name);
+}
 function run(argv) {
   const found = [];
   for (const folder of Application('Notes').folders()) {
-    if (folder.name() === 'Recently Deleted') continue;
     const [ids, names] = [folder.notes.id(), folder.notes.name()];
     names.forEach((name, i) => found.push({id: ids[i], name: name, folder: folder.name()}));
   }
-  return JSON.stringify(found);
+  return JSON.stringify({trash: trashNames(), notes: found});
 }
 """,
 )
@@ -141,7 +198,10 @@ class MacNotes:
         )
 
     def _all(self) -> list[_Listed]:
-        return [_Listed(**note) for note in run_json(self.runner, LIST_NOTES)]
+        """The notes that are not deleted."""
+        listed = run_json(self.runner, LIST_NOTES)
+        trash = {fold(name) for name in (*TRASH_NAMES, *listed["trash"])}
+        return [_Listed(**note) for note in listed["notes"] if fold(note["folder"]) not in trash]
 
     def _find(self, name: str, folder: str, *, strict: bool) -> _Listed:
         """The one note that is meant. Models make up folders, which is harmless where one only reads."""

@@ -14,9 +14,10 @@ from plait.tools.assistant._ics import one_line
 from plait.tools.assistant._letters import Letter, read_attachments
 from plait.tools.assistant._received import Received
 
-Writer: TypeAlias = Callable[[Letter], Awaitable[str]]
+Writer: TypeAlias = Callable[[Letter], Awaitable[str | None]]
 """Writes what an email says. It is given the letter with the context as its text, and the message that
-is answered or passed on, if there is one, which outsiders wrote. What needs no writing it gives back."""
+is answered or passed on, if there is one, which outsiders wrote. What needs no writing it gives back. It
+keeps the letter's marks in the text, or gives ``None``: then it is asked again when the results exist."""
 
 
 class MailBox(Protocol):
@@ -150,7 +151,8 @@ class Mail:
     async def _finish(self, letter: Letter, attachments: Sequence[str]) -> str:
         parts = await call_in_thread(read_attachments, {"names": attachments, "home": self.home})
         letter = replace(letter, attachments=parts)
-        letter = replace(letter, text=await self.writer(letter))
+        written = await self.writer(letter)
+        letter = letter if written is None else replace(letter, text=written)
         what = {"new": "email", "reply": "reply", "forward": "forward"}[letter.kind]
         about = f" {letter.title!r}" if letter.title else ""
         people = ", ".join(map(str, letter.recipients))

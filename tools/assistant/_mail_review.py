@@ -67,17 +67,21 @@ class MailReview:
         return _about_others(written, facts, self._of(original).forward)
 
     async def _written(self, draft: Draft, letter: Letter | None) -> Prepared:
-        """The text, where one is to be written. The marks for results that do not exist yet stay in it."""
+        """The text, where one is to be written; later, if it needs what is not known yet.
+
+        The marks for results that do not exist yet may stay in it.
+        """
         context = draft.text("context") or draft.waiting.get("context")
-        if letter is None or not context or is_dictated(context, draft.request):
+        has_writer = self.mail.writer is not context_as_it_is
+        if not context or not has_writer or is_dictated(context, draft.request):
             return Prepared()
-        marks = draft.marks.get("context", ())
-        asked = (
-            f"{context}\n\nWrite {' and '.join(marks)} just so: it is filled in later." if marks else context
-        )
-        material = draft.material.get("context", ())
-        text = await self.mail.writer(replace(letter, text=asked, material=material))
-        if text == asked or not all(mark in text for mark in marks):
+        if letter is None:
+            return Prepared(needs_results=True)
+        marks, material = draft.marks.get("context", ()), draft.material.get("context", ())
+        text = await self.mail.writer(replace(letter, text=context, material=material, waiting=marks))
+        if text is None:
+            return Prepared(needs_results=True)
+        if text == context:
             return Prepared()
         read_others = letter.original is not None
         return Prepared({"context": text}, untrusted=frozenset({"context"} if read_others else ()))

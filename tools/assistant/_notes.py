@@ -37,6 +37,8 @@ class NoteText:
     text: str
     material: tuple[str, ...] = ()
     """Results of other tools, such as a summary, that stand in the text."""
+    waiting: tuple[str, ...] = ()
+    """The marks, such as ``${1}``, that stand in the text for results that do not exist yet."""
 
 
 class NoteStore(Protocol):

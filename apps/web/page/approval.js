@@ -4,7 +4,7 @@ import { call, h } from "./dom.js";
 import { sayable, title } from "./graph.js";
 
 export class ApprovalView {
-  constructor(turn, calls) {
+  constructor(turn, calls, later) {
     this.turn = turn;
     this.calls = new Map(calls.map((pending) => [pending.task, new CallView(turn, pending, () => this.update())]));
     this.approve = h("button", { type: "button", class: "primary", onclick: () => this.send(false) });
@@ -13,7 +13,10 @@ export class ApprovalView {
     this.actions = h("div", { class: "actions" }, this.approve, this.decline);
     this.legend = h("legend");
     this.element = h("fieldset", { class: "approval" }, this.legend,
-      h("ul", {}, [...this.calls.values()].map((view) => view.element)), this.problem, this.actions);
+      h("ul", {}, [...this.calls.values()].map((view) => view.element)),
+      later.map(({ task, words }) => h("p", { class: "help later" },
+        `Step ${task} is written from results, and you are asked about it then: ${words}`)),
+      this.problem, this.actions);
     this.update();
   }
 
@@ -115,7 +118,7 @@ class ArgumentView {
     this.input = null;
     const shown = h("span", { class: "value" }, spell(argument.value));
     const label = `${id}-${argument.name}`;
-    this.edit = argument.waits ? null : h("button", {
+    this.edit = h("button", {
       type: "button", class: "small", "aria-label": `Edit ${argument.name}`,
       onclick: () => {
         this.input = h("textarea", { id: label, rows: Math.min(6, spell(this.original).split("\n").length), "aria-label": argument.name });
@@ -126,7 +129,9 @@ class ArgumentView {
       },
     }, "Edit");
     this.shown = shown;
-    this.element = told(argument, shown, argument.waits && h("span", { class: "help" }, " (not known yet)"),
+    this.element = told(argument, shown,
+      argument.waits_for.length > 0 && h("p", { class: "help" },
+        `The result of step ${argument.waits_for.join(" and of step ")} is filled in when it is there`),
       argument.written_from !== null && h("p", { class: "help" }, `Written for you from “${argument.written_from}”`), this.edit);
   }
 
@@ -147,7 +152,7 @@ class ArgumentView {
   }
 
   settle(edits) {
-    if (this.edit) this.edit.hidden = true;
+    this.edit.hidden = true;
     if (this.name in edits) this.shown.textContent = spell(edits[this.name]);
     if (this.input) this.input.replaceWith(this.shown);
     this.input = null;

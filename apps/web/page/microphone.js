@@ -10,8 +10,13 @@ const REASONS = {
 export class Recording {
   /** Open the microphone and record; `level` is told how loud it is, from 0 to 1. */
   static async begin(level) {
+    if (!window.isSecureContext) {
+      const { hostname, port } = location;
+      throw new Error("Browsers give no microphone to a page that comes unencrypted from another machine. "
+        + `Open it at localhost, through a tunnel: ssh -L ${port}:localhost:${port} ${hostname}`);
+    }
     if (!navigator.mediaDevices || !window.AudioWorkletNode) {
-      throw new Error("This browser gives no microphone to this page; open it at localhost, in a current browser.");
+      throw new Error("This browser gives no microphone to pages; open this one in a current browser.");
     }
     const recording = new Recording(level);
     try {

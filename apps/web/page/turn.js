@@ -34,7 +34,7 @@ export class TurnView {
       case "preparing": this.say(`Preparing step ${event.task}…`); break;
       case "started": this.change(event.task, { state: "running", words: event.words }); break;
       case "finished": return this.finished(event);
-      case "approval": return this.ask(event.calls);
+      case "approval": return this.ask(event);
       case "decided":
         this.approvals.forEach((view) => view.decided(event.task, event.approved, event.edits));
         if (this.tasks.get(event.task)?.state === "waiting") this.change(event.task, { state: "planned" });
@@ -93,8 +93,8 @@ export class TurnView {
     return event.status === "failed" ? `Step ${event.task} failed: ${event.error.message}` : "";
   }
 
-  ask(calls) {
-    const view = new ApprovalView(this.number, calls);
+  ask({ calls, later }) {
+    const view = new ApprovalView(this.number, calls, later);
     this.approvals.push(view);
     this.asked.append(view.element);
     calls.forEach((pending) => this.change(pending.task, { state: "waiting" }));

@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ import termios
 LOOK = '1. look_up(name="a")\n2. join()'
 SAVE = "2. save(text=$1)\n3. join()"
 QUESTION = "Make it? [y]es, [n]o or [e]dit:"
+QUESTIONS = "Make them? [y]es, [n]o,"
 PROMPT = "\x1b[0m>"
-CTRL_C, CTRL_D = "\x03", "\x04"
+CTRL_C, CTRL_D, BACKSPACE = "\x03", "\x04", "\x7f"
 
 
 class Terminal:
@@ -57,7 +58,13 @@ class Terminal:
         """End the chat at its prompt: standard output, all that the terminal showed, and the exit code."""
         self.until(PROMPT)
         self.type(CTRL_D)
-        shown = self._process.read_all(self._master)
+        while self._process.read(self._master):
+            shown = self._process.texts[self._master]
+            if PROMPT.encode() in shown[self._seen :]:  # the first one was the last line's, drawn once more
+                self._seen = len(shown)
+                with suppress(OSError):  # it has ended meanwhile
+                    self.type(CTRL_D)
+        shown = self._process.texts[self._master].decode()
         out = self._process.read_all(self._process.popen.stdout.fileno())
         assert "Traceback" not in shown
         return out, shown, self._process.exit_code()
@@ -125,6 +132,28 @@ def test_an_argument_is_edited_before_the_call(chat: Any) -> None:
         terminal.type("y\r")
         out, _, code = terminal.leave()
     assert out == "a found\nsaved a found twice\n"
+    assert code == 0
+
+
+def test_a_reference_in_an_edited_text_is_filled_in_and_an_escaped_one_is_not(chat: Any) -> None:
+    with chat('1. save(text="b")\n2. save(text="see ${1}")\n3. join()') as terminal:
+        terminal.ask("save b")
+        asked = terminal.until(QUESTIONS)
+        assert "save: text see [the result of 1]" in asked
+        assert "text = see ${1}" in asked
+        assert "the result of 1 is filled in when it is there" in asked
+        terminal.type("e 2\r")
+        terminal.until("text:")
+        terminal.type(" and ${7}\r")
+        terminal.until(r"${7} is not the result of an earlier step; write \${7}")
+        terminal.until("text:")
+        terminal.type(f"{BACKSPACE * 4}\\${{1}}\r")
+        asked = terminal.until(QUESTIONS)
+        assert "save: text see [the result of 1] and ${1}" in asked
+        assert r"text = see ${1} and \${1}" in asked
+        terminal.type("y\r")
+        out, _, code = terminal.leave()
+    assert out == "saved see saved b and ${1}\n"
     assert code == 0
 
 

@@ -19,12 +19,14 @@ from plait.apps.assistant import (
     Settings,
     UndoRegistry,
     history_path,
+    kind_of,
 )
 from plait.apps.cli import app
 from plait.errors import ConfigurationError, ToolCallError
 from plait.models import ChatModel, ScriptedModel
 from plait.orchestrator import ApprovalRequested
-from plait.tools import Toolbox, tool
+from plait.planners import Ref
+from plait.tools import Tool, ToolAnnotations, Toolbox, tool
 from plait.tools.assistant import Home, assistant_tools
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
@@ -330,3 +332,19 @@ async def test_the_command_lists_shows_and_undoes(
     assert CliRunner().invoke(app, ["history", "show", "99"]).exit_code == 2
     monkeypatch.setenv("PLAIT_HISTORY", "off")
     assert CliRunner().invoke(app, ["history", "list"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "people"), [("create_calendar_event", "invitees"), ("get_zoom_meeting_link", "meeting_invitees")]
+)
+def test_a_meeting_to_which_nobody_is_invited_is_sent_to_nobody(name: str, people: str) -> None:
+    def function(**_: object) -> str:
+        return ""
+
+    field = {"type": "array", "items": {"type": "string"}}
+    definition = {"name": name, "parameters": {"type": "object", "properties": {people: field}}}
+    tool = Tool.from_schema(definition, function, annotations=ToolAnnotations(False, open_world=True))
+    assert kind_of(tool) == kind_of(tool, {people: [Ref(1)]}) == "sends"
+    assert kind_of(tool, {}) == kind_of(tool, {people: []}) == "writes"
+    other = Tool.from_schema({"name": name}, function, annotations=ToolAnnotations(False, open_world=True))
+    assert kind_of(other, {}) == "sends"

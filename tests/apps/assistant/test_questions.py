@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from plait.apps.assistant import Decided, Decision, Entry, Session, Settings
 from plait.errors import ApprovalError, BusyError, ToolArgumentError
 from plait.models import ChatModel, ScriptedModel
-from plait.tools import Tool, Toolbox
+from plait.planners import Ref
+from plait.tools import Draft, Prepared, Tool, Toolbox
 
 PLAN = """\
 1. find_email(name="Sid")
@@ -108,6 +109,27 @@ async def test_a_wrong_edit_is_told_and_nothing_is_decided(
 
 
 @pytest.mark.anyio
+async def test_edited_texts_are_read_as_a_plan_is(open_session: Open, desk: Any) -> None:
+    async with open_session(PLAN) as session:
+        running = asyncio.create_task(session.ask("Do it"))
+        await until_asked(session)
+        written = {4: {"to": '["$1", "ana@example.com"]', "text": r"${3}, not \${3} for $5"}}
+        edits = session.read_edits(1, written)
+        assert edits[4]["to"] == [Ref(1), "ana@example.com"]
+        for wrong in ({4: {"text": "${4}"}}, {3: {"text": "${4}"}}, {3: {"txt": "x"}}):
+            with pytest.raises(ToolArgumentError):
+                session.read_edits(1, wrong)
+        with pytest.raises(ApprovalError, match="task 1 of turn 1 does not wait"):
+            session.read_edits(1, {1: {}})
+        with pytest.raises(ToolArgumentError, match=r"text: \$9 is not the result of an earlier step"):
+            session.decide(1, {3: Decision(True, {"text": Ref(9)})})
+        session.decide(1, {3: Decision(True), 4: Decision(True, edits[4])})
+        await running
+    (sent,) = desk.called("send")
+    assert sent == {"to": ["sid@example.com", "ana@example.com"], "text": "Saved one, not ${3} for $5"}
+
+
+@pytest.mark.anyio
 async def test_answers_to_what_was_not_asked_are_refused(open_session: Open) -> None:
     async with open_session(PLAN) as session:
         running = asyncio.create_task(session.ask("Do it"))
@@ -176,8 +198,18 @@ class Witness:
             await self._work(key)
             return f"result of {key}"
 
+        async def note(key: str, text: str, of: Any = None) -> str:
+            """Write a note from results."""
+            self._check(key, text)
+            await self._work(key)
+            return f"result of {key}"
+
+        async def prepare(draft: Draft) -> Prepared:
+            return Prepared(needs_results="of" not in draft.arguments)
+
         return Toolbox(
             [
+                Tool.from_function(note, read_only=False, open_world=False, prepare=prepare),
                 Tool.from_function(read, read_only=True, open_world=True),
                 Tool.from_function(save, read_only=False, open_world=False),
                 Tool.from_function(send, read_only=False, open_world=True),
@@ -196,7 +228,7 @@ class Witness:
             await asyncio.sleep(0)
 
 
-TASKS = st.tuples(st.sampled_from(["read", "save", "send"]), st.lists(st.integers(1, 5), max_size=2))
+TASKS = st.tuples(st.sampled_from(["read", "save", "send", "note"]), st.lists(st.integers(1, 5), max_size=2))
 STEPS = st.one_of(
     st.tuples(
         st.just("decide"), st.integers(1, 2), st.integers(1, 10), st.booleans(), st.sampled_from("  tov")

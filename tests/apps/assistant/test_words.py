@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from plait.apps.assistant import describe_call
-from plait.planners import Ref
+from plait.planners import Ref, Template
 from plait.tools import Tool
 from plait.tools.assistant import assistant_tools
 
@@ -39,6 +39,11 @@ EMAIL = made(
             "Email a@x, b@x about “Hi”, saying “the result of 3”, attach /r.pdf",
         ),
         (EMAIL, {"recipients": [Ref(1), "b@x"]}, "Email the result of 1, b@x"),
+        (
+            EMAIL,
+            {"recipients": ["a@x"], "context": Template(("Join ", Ref(2, ("url",)), " or ${1}"))},
+            "Email a@x, saying “Join [the result of 2] or ${1}”",
+        ),
         (
             HOME["create_calendar_event"],
             {"title": "Talk", "start_date": datetime(2026, 3, 4, 15), "invitees": ["a@x"], "location": ""},

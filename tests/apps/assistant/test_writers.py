@@ -1,5 +1,6 @@
 """The sub-agents that write emails and notes, over scripted models; and with the tools, to the draft."""
 
+from collections.abc import Sequence
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
@@ -11,6 +12,8 @@ from plait import Agent, ScriptedModel, Toolbox
 from plait.apps.assistant._writers import EmailWriter, NoteWriter
 from plait.errors import ModelError
 from plait.orchestrator import ApprovalRequest, PendingCall
+from plait.planners import Ref, Template
+from plait.tools import Tool
 from plait.tools.assistant import Address, Letter, NoteText, Received, assistant_tools
 
 pytestmark = pytest.mark.anyio
@@ -90,7 +93,12 @@ async def test_a_model_that_writes_nothing_is_an_error() -> None:
 
 
 async def carry_out(
-    tmp_path: Path, plan: str, *written: str, approve: bool = True, policy: str = "writes"
+    tmp_path: Path,
+    plan: str,
+    *written: str,
+    approve: bool = True,
+    policy: str = "writes",
+    more: Sequence[Tool] = (),
 ) -> list[PendingCall]:
     """What the user was shown of a plan on a copy of the sample home."""
     copytree(HOME, tmp_path / "home")
@@ -102,7 +110,7 @@ async def carry_out(
         return approve
 
     tools = assistant_tools(tmp_path / "home", write=EmailWriter(model), write_note=NoteWriter(model))
-    run = await Agent(model, Toolbox(tools), policy=policy, approve=ask).run("Do it")
+    run = await Agent(model, Toolbox([*tools, *more]), policy=policy, approve=ask).run("Do it")
     assert run.error is None
     assert not [outcome.error for outcome in run.tasks if outcome.status == "failed"]
     return shown
@@ -132,8 +140,8 @@ async def test_an_order_around_a_result_that_comes_later_is_written_before_it(tm
     )
     body = "Hi Sid,\n\nhere it is: ${1}.\n\nBest"
     _, call = await carry_out(tmp_path, plan, body)
-    assert call.arguments["context"] == body
-    assert call.written == {"context": "Tell him the link is ${1}"}
+    assert call.arguments["context"] == Template(("Hi Sid,\n\nhere it is: ", Ref(1), ".\n\nBest"))
+    assert call.written == {"context": Template(("Tell him the link is ", Ref(1)))}
     (draft,) = (tmp_path / "home" / "mail" / "Drafts" / "cur").iterdir()
     content = message_from_bytes(draft.read_bytes(), policy=default).get_content()  # type: ignore[attr-defined]
     assert "Tell him" not in content
@@ -147,8 +155,47 @@ async def test_a_finished_text_around_a_later_result_goes_out_as_it_is_planned(t
         '2. compose_new_email(recipients=["sid@example.com"], context="Here it is: ${1}")\n3. join()'
     )
     _, call = await carry_out(tmp_path, plan)
-    assert call.arguments["context"] == "Here it is: ${1}"
+    assert call.arguments["context"] == Template(("Here it is: ", Ref(1)))
     assert call.written == {}
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        'compose_new_email(recipients=["sid@example.com"], context="Summarize ${1}")',
+        'compose_new_email(recipients=["sid@example.com"], context="Write him a summary of ${1}")',
+        'create_note(name="Sum", content="Summarize ${1}")',
+        'append_note_content(name="Groceries", content="List the main points of: ${1}")',
+    ],
+)
+async def test_an_order_to_make_something_of_a_result_is_written_from_it_and_shown_before_it_is_done(
+    tmp_path: Path, later: str
+) -> None:
+    plan = f'1. create_note(name="Pins", content="Bring pins")\n2. {later}\n3. join()'
+    first, second = await carry_out(tmp_path, plan, "In short: pins.")
+    assert (first.task.id, second.task.id) == (1, 2)
+    text = second.arguments.get("context", second.arguments.get("content"))
+    assert text == "In short: pins."
+    (planned,) = second.written.values()
+    assert planned.endswith("Created the note 'Pins'")
+    files = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    written = "".join(path.read_text("utf-8", "replace") for path in files if path.suffix != ".pdf")
+    assert "In short: pins." in written
+    assert "ummar" not in written.split("In short: pins.")[1][:200]
+
+
+async def test_an_order_to_people_who_are_not_known_yet_is_written_when_they_are(tmp_path: Path) -> None:
+    async def ask_someone(who: str) -> str:
+        """Ask somebody for an address; nothing else is known about it, so that it needs an approval."""
+        return "sid@example.com"
+
+    plan = (
+        '1. ask_someone(who="Ana")\n'
+        '2. compose_new_email(recipients=[$1], context="Tell Sid that it is late")\n3. join()'
+    )
+    more = [Tool.from_function(ask_someone)]
+    _, call = await carry_out(tmp_path, plan, "Dear Sid, it is late.", more=more)
+    assert call.arguments == {"recipients": ["sid@example.com"], "context": "Dear Sid, it is late."}
 
 
 async def test_an_answer_to_an_address_that_its_sender_chose_is_asked_about(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def test_what_is_said_without_the_wake_word_goes_nowhere(
     files = ("--input", str(tmp_path / "in.wav"), "--output", str(tmp_path / "out.wav"))
     done = run(*files, "--voice", "none", "--json")
     assert (done.exit_code, done.stdout) == (0, "")
+    assert "Nothing was said to plait in in.wav; a request begins with 'okay nabu'." in done.stderr
 
 
 def test_hints_are_not_heard_in_noise(recognizer: WhisperRecognizer) -> None:

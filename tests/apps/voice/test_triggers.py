@@ -1,5 +1,7 @@
 """What begins listening; the wake word and speech activity are heard by the real networks."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from plait.apps.voice._audio import FRAME_SAMPLES, SAMPLE_RATE, Samples
 from plait.apps.voice._triggers import WAKE_WORDS, AlwaysListening, PushToTalk, Trigger, WakeWord
 from plait.errors import ConfigurationError
 
+NOISE_DB = 16.0
 SILENT = np.zeros(FRAME_SAMPLES, np.int16)
 
 
@@ -35,6 +38,17 @@ def test_silence_noise_and_music_are_no_wake_word(sound: Samples, phrase: str) -
     trigger = WakeWord(phrase)
     assert not any(trigger.begins(frame) for frame in frames(sound))
     assert not trigger.ends()
+
+
+def test_the_wake_word_is_heard_through_steady_noise(say: Callable[..., list[Samples]]) -> None:
+    (spoken,) = say("Okay Nabu.")
+    pause = np.zeros(SAMPLE_RATE // 2)
+    sound = np.concatenate((pause, spoken / 32768, pause))
+    level = np.sqrt((sound[np.abs(sound) > 0.02] ** 2).mean()) / 10 ** (NOISE_DB / 20)
+    drawn = np.random.default_rng(6).normal(0, level, len(sound))
+    noisy = ((sound + drawn) * 16_000).astype(np.int16)
+    trigger = WakeWord()
+    assert any(trigger.begins(frame) for frame in frames(noisy))
 
 
 def test_an_unknown_wake_word_is_answered_with_the_choices() -> None:

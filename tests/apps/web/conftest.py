@@ -21,6 +21,7 @@ from playwright.async_api import Page, async_playwright
 
 from plait.apps.assistant import ActionLog, Session, Settings
 from plait.apps.assistant._backend import assistant_undo
+from plait.apps.assistant._writers import NoteWriter
 from plait.apps.web import WebServer, bind
 from plait.errors import UnknownModelError
 from plait.models import ChatModel, ScriptedModel
@@ -31,6 +32,10 @@ HOME = Path(__file__).parents[3] / "examples" / "home"
 NOW = datetime(2026, 11, 22, 10, 0)
 DEADLINE_S = 30.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+EXPECTED = (
+    "Failed to load resource",
+    "Cross-Origin-Opener-Policy header has been ignored",  # where the page comes unencrypted from elsewhere
+)
 DESKTOP = {"width": 1280, "height": 860}
 
 OpenPage = Callable[..., Awaitable[Page]]
@@ -39,8 +44,9 @@ OpenPage = Callable[..., Awaitable[Page]]
 class Stage:
     """The backend: a scripted model, the assistant's tools, one that waits and one that reads a page."""
 
-    def __init__(self, replies: Sequence[Any]) -> None:
+    def __init__(self, replies: Sequence[Any], writes: Sequence[str] = ()) -> None:
         self.replies = replies
+        self.writes = writes
         self.waiting = asyncio.Event()
         self.go_on = asyncio.Event()
         self.sent: list[tuple[str, str]] = []
@@ -72,7 +78,9 @@ class Stage:
             self.sent.append((to, text))
             return f"Sent to {to}"
 
-        return Toolbox([*assistant_tools(settings.home, summarize=summarize), wait, read_page, send])
+        writer = NoteWriter(ScriptedModel(self.writes))
+        tools = assistant_tools(settings.home, summarize=summarize, write_note=writer)
+        return Toolbox([*tools, wait, read_page, send])
 
 
 @dataclass
@@ -116,16 +124,23 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 def serve(tmp_path: Path) -> Serve:
     """``async with serve(*replies, **settings) as served``: a server whose model gives these replies.
 
-    ``kept`` and ``dictation`` are the session's and the server's.
+    ``kept`` and ``dictation`` are the session's and the server's, ``host`` is the name by which the server
+    goes; ``writes`` are the texts of notes that are written by a model.
     """
 
     @asynccontextmanager
     async def serve(
-        *replies: Any, logged: bool = True, kept: Any = None, dictation: Any = None, **settings: Any
+        *replies: Any,
+        host: str = "127.0.0.1",
+        logged: bool = True,
+        kept: Any = None,
+        dictation: Any = None,
+        writes: Sequence[str] = (),
+        **settings: Any,
     ) -> AsyncIterator[Served]:
         home = tmp_path / "home"
         shutil.copytree(HOME, home)
-        stage = Stage(replies)
+        stage = Stage(replies, writes)
         started = asyncio.Event()
         with (
             bind("127.0.0.1", 0) as bound,
@@ -133,13 +148,14 @@ def serve(tmp_path: Path) -> Serve:
         ):
             begun = Settings(home, "scripted", **settings)
             session = Session(stage, begun, log=log, undo=assistant_undo, kept=kept, now=lambda: NOW)
-            server = WebServer(session, bound, log=log, undo=assistant_undo, dictation=dictation)
+            server = WebServer(session, bound, host=host, log=log, undo=assistant_undo, dictation=dictation)
             async with asyncio.TaskGroup() as group:
                 group.create_task(server.run(started.set))
                 await started.wait()
                 headers = {"authorization": f"Bearer {server.token}"}
+                here = f"http://127.0.0.1:{bound.getsockname()[1]}"
                 async with httpx.AsyncClient(
-                    base_url=server.address, headers=headers, timeout=DEADLINE_S, trust_env=False
+                    base_url=here, headers=headers, timeout=DEADLINE_S, trust_env=False
                 ) as client:
                     try:
                         yield Served(stage, session, server, client, home)
@@ -186,7 +202,7 @@ async def open_page(browser_arguments: list[str]) -> AsyncIterator[OpenPage]:
             return page
 
         def is_wrong(message: Any) -> bool:
-            return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+            return message.type in ("error", "warning") and not any(text in message.text for text in EXPECTED)
 
         yield open_page
         await browser.close()

@@ -76,6 +76,58 @@ async def test_some_calls_are_approved_one_with_an_edited_argument(serve: Any, o
     assert "Two" not in notes
 
 
+async def test_a_reference_in_an_edited_text_is_filled_in_and_an_escaped_one_is_not(
+    serve: Any, open_page: OpenPage
+) -> None:
+    plan = """\
+1. create_note(name="One", content="first")
+2. create_note(name="Two", content="see ${1}")
+3. join()"""
+    async with serve(plan) as served:
+        page = await open_page(served)
+        await ask(page, "Write two notes")
+        question = page.get_by_role("group", name="These 2 wait for your approval")
+        await expect(question).to_contain_text("Create the note “Two”, saying “see [the result of 1]”")
+        await question.get_by_text("Arguments of create note").last.click()
+        await expect(question).to_contain_text("The result of step 1 is filled in when it is there")
+        await question.get_by_role("button", name="Edit content").last.click()
+        content = question.get_by_role("textbox", name="content")
+        await expect(content).to_have_value("see ${1}")
+        await content.fill("see ${7}")
+        await question.get_by_role("button", name="Approve all 2").click()
+        await expect(question.get_by_role("alert")).to_contain_text(r"write \${7} for just these characters")
+        await content.fill(r"see ${1}, not \${1}")
+        await question.get_by_role("button", name="Approve all 2").click()
+        await expect(page.get_by_role("button", name="Send")).to_be_visible()
+        notes = {path.stem: path.read_text() for path in (served.home / "notes").rglob("*.md")}
+    assert "see Created the note 'One', not ${1}" in notes["Two"]
+
+
+async def test_what_is_written_from_a_result_is_asked_about_when_that_is_there(
+    serve: Any, open_page: OpenPage
+) -> None:
+    plan = """\
+1. create_note(name="One", content="first")
+2. create_note(name="Two", content="Summarize ${1}")
+3. join()"""
+    async with serve(plan, writes=["In short."]) as served:
+        page = await open_page(served)
+        await ask(page, "Write a note about a note")
+        question = page.get_by_role("group", name="This waits for your approval")
+        await expect(question).to_contain_text(
+            "Step 2 is written from results, and you are asked about it then"
+        )
+        await question.get_by_role("button", name="Approve").click()
+        await expect(question).to_contain_text("Create the note “Two”, saying “In short.”")
+        await expect(question).to_contain_text("Written for you from “Summarize Created the note 'One'”")
+        await expect(page.get_by_text("you are asked about it then")).not_to_be_visible()
+        assert not list((served.home / "notes").rglob("Two.md"))
+        await question.get_by_role("button", name="Approve").click()
+        await expect(page.get_by_role("button", name="Send")).to_be_visible()
+        (note,) = (served.home / "notes").rglob("Two.md")
+        assert "In short." in note.read_text()
+
+
 async def test_words_of_others_are_marked_not_chosen_beforehand_and_never_html(
     serve: Any, open_page: OpenPage
 ) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 
 OpenPage = Callable[..., Awaitable[Page]]
 PHONE = {"width": 375, "height": 740}
+ELSEWHERE = "plait.test"
 TONE_HZ = 440.0
 
 
@@ -237,6 +238,7 @@ def browser_arguments(tmp_path: Path) -> list[str]:
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={path}",
         "--use-fake-ui-for-media-stream",
+        f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
     ]
 
 
@@ -358,6 +360,23 @@ async def test_without_a_recognizer_there_is_no_button(serve: Any, open_page: Op
         page = await open_page(served)
         await expect(page.locator("#model")).to_have_text("scripted")
         await expect(button(page)).to_have_count(0)
+
+
+async def test_from_another_machine_without_encryption_a_press_says_why_there_is_no_microphone(
+    serve: Any, open_page: OpenPage
+) -> None:
+    async with serve(host=ELSEWHERE, dictation=Listener().dictation()) as served:
+        page = await open_page(served)
+        assert not await page.evaluate("isSecureContext")
+        await button(page).click()
+        port = served.server.address.rpartition(":")[2]
+        await expect(page.get_by_role("alert")).to_contain_text(
+            [
+                f"comes unencrypted from another machine. Open it at localhost, through a tunnel: "
+                f"ssh -L {port}:localhost:{port} {ELSEWHERE}"
+            ]
+        )
+        await expect(button(page)).to_have_attribute("aria-pressed", "false")
 
 
 async def test_a_microphone_that_is_refused_is_told(serve: Any, open_page: OpenPage) -> None:

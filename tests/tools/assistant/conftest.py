@@ -458,6 +458,8 @@ class MacDouble:
     calendars: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: list[dict[str, str]] = field(default_factory=list)
+    trash_names: list[str] = field(default_factory=list)
+    """What macOS calls the folder of deleted notes in the user's language."""
     inbox: list[bytes] = field(default_factory=list)
     drafts: list[bytes] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
@@ -477,9 +479,10 @@ class MacDouble:
             id(_macos.LIST_REMINDER_LISTS): lambda _: list(self.lists),
             id(_macos.ADD_REMINDER): self._add_reminder,
             id(_macos.SEND_MESSAGE): lambda number, text: self.messages.append((number, text)) or "ok",
-            id(_macos_notes.LIST_NOTES): lambda _: [
-                {key: note[key] for key in ("id", "name", "folder")} for note in self.notes
-            ],
+            id(_macos_notes.LIST_NOTES): lambda _: {
+                "trash": self.trash_names,
+                "notes": [{key: note[key] for key in ("id", "name", "folder")} for note in self.notes],
+            },
             id(_macos_notes.ADD_NOTE): self._add_note,
             id(_macos_notes.READ_NOTE): lambda asked: {"text": self._note(asked)["text"]},
             id(_macos_notes.APPEND_TO_NOTE): self._append,

@@ -55,6 +55,27 @@ def test_nothing_is_not_appended_and_no_name_is_no_note(notes: NoteStore) -> Non
         notes.create(" ")
 
 
+@pytest.mark.parametrize(
+    ("folder", "trash_names"),
+    [
+        ("Recently Deleted", []),
+        ("Zuletzt gelöscht", []),
+        ("Zuletzt Gelo\u0308scht", ["Recently Deleted"]),
+        ("Nýlega eytt", ["Nýlega eytt"]),
+    ],
+)
+def test_deleted_notes_are_none_whatever_language_the_mac_speaks(
+    mac: Any, folder: str, trash_names: list[str]
+) -> None:
+    notes = MacNotes(mac)
+    mac.trash_names = trash_names
+    mac.notes.append({"id": "N", "name": "Groceries", "folder": folder, "text": "Groceries\nold"})
+    with pytest.raises(ToolCallError, match="No note matches 'Groceries'"):
+        notes.append("Groceries", "rice")
+    notes.create("Groceries", "milk")
+    assert notes.open("Groceries") == "milk"
+
+
 def test_what_notes_on_a_mac_hold_is_escaped(mac: Any) -> None:
     MacNotes(mac).create("<h1>A</h1>", "</div><script>x</script>")
     (_, arguments) = mac.asked[-1]
