@@ -175,7 +175,9 @@ def encoding() -> dict[str, float]:
 
 
 def show(title: str, rows: dict[str, dict[str, float]]) -> None:
-    """A table on standard output."""
+    """A table on standard output; none where nothing was measured."""
+    if not rows:
+        return
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     table = Table(title=title)
     for column in ("", *columns):
