@@ -97,7 +97,7 @@ class WarmStart:
         """
         for first, tokens in self._parts(beginnings):
             fingerprint = self.fingerprint(tokens, first)
-            if self._is_due(fingerprint, is_small=first > 0):
+            if self._is_due(fingerprint):
                 self._save(sequence, fingerprint, tokens, first)
             if fingerprint.digest not in self._stored and fingerprint not in self._cache:
                 return  # what follows would be of no use without it
@@ -137,15 +137,12 @@ class WarmStart:
     def _is_worth_it(self, n_tokens: int) -> bool:
         return n_tokens >= _MIN_TOKENS and self._engine.can_split
 
-    def _is_due(self, fingerprint: Fingerprint, *, is_small: bool) -> bool:
+    def _is_due(self, fingerprint: Fingerprint) -> bool:
         digest = fingerprint.digest
         if self._cache.problem is not None or digest in self._stored:
             return False
-        if not is_small:
-            self._seen[digest] += 1
-            if len(self._seen) > _N_AT_ONCE and self._seen[digest] == 1:
-                return False
-        return fingerprint not in self._cache
+        self._seen[digest] += 1
+        return (len(self._seen) <= _N_AT_ONCE or self._seen[digest] > 1) and fingerprint not in self._cache
 
 
 def _finish(lock: threading.Lock, writers: list[threading.Thread]) -> None:
