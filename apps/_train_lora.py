@@ -282,7 +282,12 @@ class _Judge:
         records: list[ItemRecord] = []
         with open_runner() as runner:
             model = LlamaModel(
-                self._job.base_path, adapter=adapter, prefix_cache=False, context_length=4096, drafts=False
+                self._job.base_path,
+                adapter=adapter,
+                merge=False,  # each candidate is tried but once
+                prefix_cache=False,
+                context_length=4096,
+                drafts=False,
             )
             try:
                 runner.run(try_items(Trial(benchmark, model, "tuned"), items, records.append))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plait.errors import ModelError
-from plait.models._hardware import _ggml_functions
+from plait.models._hardware import ggml_functions
 
 _F32, _I32 = 0, 26  # ggml's numbers of tensor types
 _DTYPES = {_F32: np.float32, _I32: np.int32}
@@ -108,7 +108,7 @@ class TensorAccess:
 
 
 def _function(name: str, result: Any, *arguments: Any) -> Any:
-    function = _ggml_functions()(name)
+    function = ggml_functions()(name)
     if function is None:
         raise ModelError(
             f"the installed llama-cpp-python has no function {name}, so that plait cannot watch a model; "

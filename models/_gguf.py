@@ -79,6 +79,8 @@ class GGUFHeader:
     """All keys, in the file's order."""
     tensors: tuple[Tensor, ...]
     """All tensors, in the file's order."""
+    tensors_start: int
+    """Where the first tensor is described, behind the metadata, in bytes from the start of the file."""
     weights_start: int
     """Where the first weight lies, in bytes from the start of the file."""
     file_bytes: int
@@ -154,9 +156,10 @@ class _Reader:
         alignment = metadata.get(_ALIGNMENT_KEY, _DEFAULT_ALIGNMENT)
         if not isinstance(alignment, int) or alignment <= 0 or alignment % 8:
             raise _HeaderError("its header is damaged: the alignment is no multiple of 8")
+        tensors_start = self.position
         tensors = tuple([self.tensor() for _ in range(n_tensors)])
         start = -(-self.position // alignment) * alignment if tensors else self.position
-        return GGUFHeader(version, metadata, tensors, start, len(self.data))
+        return GGUFHeader(version, metadata, tensors, tensors_start, start, len(self.data))
 
     def number(self, layout: str) -> int:
         """The integer of that :mod:`struct` layout at the cursor."""

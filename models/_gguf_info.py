@@ -14,6 +14,7 @@ from plait.models._gguf import GGUFHeader, MetadataArray, MetadataValue, Tensor,
 
 _GUESSED = 1024  # llama.cpp's mark on a file type that is not written in the file
 _MAX_LAYERS = 4096  # what a header claims beyond that is damage
+_SMALL = 400_000_000  # weights
 _TEMPLATE = "tokenizer.chat_template"
 
 
@@ -91,6 +92,11 @@ class GGUFInfo:
         for tensor in self.tensors:
             sizes[tensor.type.name] = sizes.get(tensor.type.name, 0) + tensor.n_bytes
         return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it has at most 400 million weights, so that computing bounds its speed, and not memory."""
+        return self.n_parameters <= _SMALL
 
     @property
     def n_kv_heads(self) -> int | None:

@@ -102,7 +102,7 @@ def this_machine() -> Machine:
     can_offload = bool(llama_cpp.llama_supports_gpu_offload())
     return Machine(
         can_offload=can_offload,
-        devices=tuple(_devices(_ggml_functions())),
+        devices=tuple(_devices(ggml_functions())),
         cores=available_cores(),
         available_bytes=available_memory(),
         processor=_processor(),
@@ -132,7 +132,7 @@ def _devices(function: Callable[[str], Any]) -> Iterator[Device]:
             yield Device(texts[0], texts[1], _KINDS[kind(device)], free.value, total.value)
 
 
-def _ggml_functions() -> Callable[[str], Any]:
+def ggml_functions() -> Callable[[str], Any]:
     """Finds ggml's functions by name in llama-cpp-python's libraries; ``None`` for what is not there."""
     libraries = list(_libraries())
 

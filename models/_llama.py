@@ -16,11 +16,12 @@ from plait.errors import ModelError
 from plait.models._adapter import Adapter, read_adapter
 from plait.models._calibration import speculation, tune_threads
 from plait.models._calls import calls_in
+from plait.models._deferred import DeferredModel
 from plait.models._generation import check_context, generate, grammar_form
 from plait.models._memory import KVType
 from plait.models._placement import Placement
 from plait.models._prefix_cache import PrefixCache
-from plait.models._types import Generation, Grammar, GrammarKind, Message
+from plait.models._types import ChatModel, Generation, Grammar, GrammarKind, Message
 from plait.models._warm_start import WarmStart, shared_tokens
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from plait.models._engine import Engine, Weights
     from plait.models._speculation import SpeculationCounts
     from plait.models._template import ChatTemplate
+
+_ADAPTED_CONTEXT = 4096  # an adapter's prompts are short, as those were that it was trained on
 
 
 class LlamaModel:
@@ -42,7 +45,7 @@ class LlamaModel:
         path: the GGUF file.
         name: what to call it; the file's name by default.
         context_length: tokens of prompt and answer together, and of all requests that run at once; ``None``
-            is the model's own, at most 8192.
+            is the model's own, at most 8192, or 4096 with an adapter.
         n_threads: CPU threads; ``None`` is what a measurement says is fastest.
         chat_template: a Jinja template in the place of the file's own.
         prefix_cache: where states of static prompts are kept; True is what the environment says, False
@@ -53,6 +56,8 @@ class LlamaModel:
         kv_type: how keys and values are stored, ``"f16"`` or ``"q8_0"``, which takes half of the memory;
             ``None`` is 16 bits, or 8 where the model fits only so.
         adapter: a GGUF file of a LoRA adapter that was trained on this very model.
+        merge: whether the adapter of a small model is added to its weights, which makes it faster; the
+            sums are kept as a file in the folder ``merged`` beside the models.
 
     Raises:
         ModelFileError: the file is missing, truncated, no GGUF, or llama.cpp cannot load it; or the adapter
@@ -78,6 +83,7 @@ class LlamaModel:
         drafts: bool | str | Path = True,
         kv_type: KVType | None = None,
         adapter: str | Path | None = None,
+        merge: bool = True,
         _weights: Weights | None = None,
     ) -> None:
         from plait.models._batching import Batcher
@@ -92,27 +98,34 @@ class LlamaModel:
         self.name = name or self.path.stem
         self.adapter: Adapter | None = None if adapter is None else read_adapter(adapter)
         """The LoRA adapter that is applied, if any."""
+        merged = _merged(self.path, self.adapter) if merge else None
+        if self.adapter is not None:
+            context_length = context_length or _ADAPTED_CONTEXT
         self._engine: Engine = Engine(
-            self.path,
+            merged or self.path,
             context_length=context_length,
             n_threads=n_threads,
             kv_type=kv_type,
-            adapter=self.adapter,
+            adapter=None if merged else self.adapter,
             weights=_weights,
         )
-        self._make_plain = partial(
-            LlamaModel,
-            self.path,
+        self._plain = DeferredModel(
+            partial(
+                LlamaModel,
+                self.path,
+                name=self.name,
+                context_length=context_length,
+                n_threads=n_threads,
+                chat_template=chat_template,
+                prefix_cache=prefix_cache,
+                drafts=drafts,
+                kv_type=kv_type,
+                _weights=None if merged else self._engine.weights,
+            ),
             name=self.name,
-            context_length=context_length,
-            n_threads=n_threads,
-            chat_template=chat_template,
-            prefix_cache=prefix_cache,
-            drafts=drafts,
-            kv_type=kv_type,
-            _weights=self._engine.weights,
+            context_length=self._engine.context_length,
+            grammar_kind=self.grammar_kind,
         )
-        self._plain: LlamaModel | None = None
         self._closed = threading.Event()
         self.context_length = self._engine.context_length
         try:
@@ -176,17 +189,14 @@ class LlamaModel:
         """What the adapter is for, such as ``"plans"``; empty if there is none."""
         return "" if self.adapter is None else self.adapter.purpose
 
-    def without_adapter(self) -> LlamaModel:
+    def without_adapter(self) -> ChatModel:
         """The model as it was before its adapter, for texts of other kinds than the adapter's.
 
-        It shares the weights, has a context of its own, and is closed together with this one. Where there is
-        no adapter it is this very model.
+        It is loaded when it is first used, has a context of its own, shares the weights where the adapter is
+        not merged into them, and is closed together with this one. Where there is no adapter it is this very
+        model.
         """
-        if self.adapter is None:
-            return self
-        if self._plain is None:
-            self._plain = self._make_plain()
-        return self._plain
+        return self if self.adapter is None else self._plain
 
     def prompt_tokens(
         self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()
@@ -240,8 +250,7 @@ class LlamaModel:
         """Free the weights; a generation under way is ended first, and what is being stored is stored."""
         self._closed.set()
         self._batcher.notice_cancelled()
-        if self._plain is not None:
-            await self._plain.aclose()
+        await self._plain.aclose()
         await asyncio.to_thread(self._engine.close)
         if self._speculation is not None:
             await asyncio.to_thread(self._speculation.close)
@@ -340,6 +349,15 @@ class _Options:
     seed: int | None
     temperature: float
     tools: tuple[Mapping[str, Any], ...]
+
+
+def _merged(path: Path, adapter: Adapter | None) -> Path | None:
+    """The file of the weights with the adapter in them, if that is what to use."""
+    if adapter is None:
+        return None
+    from plait.models._merge import merged_weights
+
+    return merged_weights(path, adapter)
 
 
 class _CallReader:

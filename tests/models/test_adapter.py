@@ -10,6 +10,7 @@ import pytest
 
 from plait.errors import ModelFileError, ModelMemoryError
 from plait.models import (
+    ChatModel,
     LlamaModel,
     Message,
     PrefixCache,
@@ -19,6 +20,7 @@ from plait.models import (
     weights_fingerprint,
     write_adapter,
 )
+from plait.models._deferred import DeferredModel
 
 pytestmark = pytest.mark.anyio
 
@@ -48,12 +50,22 @@ def strong(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def adapted(smollm2: Path, strong: Path) -> Iterator[LlamaModel]:
-    model = LlamaModel(smollm2, context_length=1024, drafts=False, adapter=strong, prefix_cache=False)
+    model = LlamaModel(
+        smollm2, context_length=1024, drafts=False, adapter=strong, merge=False, prefix_cache=False
+    )
     yield model
     asyncio.run(model.aclose())
 
 
-async def said(model: LlamaModel) -> str:
+def loaded_plain(model: LlamaModel) -> LlamaModel:
+    deferred = model.without_adapter()
+    assert isinstance(deferred, DeferredModel)
+    plain = deferred.load()
+    assert isinstance(plain, LlamaModel)
+    return plain
+
+
+async def said(model: ChatModel) -> str:
     return await model.stream(QUESTION, max_tokens=8).text()
 
 
@@ -66,6 +78,7 @@ async def test_an_adapter_changes_what_is_said_and_one_of_zeros_does_not(
         context_length=1024,
         drafts=False,
         adapter=adapter_for(smollm2, tmp_path / "zeros.gguf", size=0.0),
+        merge=False,
     )
     try:
         assert await said(zeros) == await said(plain)
@@ -82,7 +95,7 @@ async def test_the_model_without_its_adapter_shares_the_weights_and_speaks_as_be
     expected = await said(fresh)
     await fresh.aclose()
     first = await said(adapted)
-    plain = adapted.without_adapter()
+    plain = loaded_plain(adapted)
     assert plain._engine.weights is adapted._engine.weights
     assert await said(plain) == expected
     assert await said(adapted) == first
@@ -105,8 +118,8 @@ async def test_shared_weights_need_no_memory_of_their_own(
 async def test_weights_live_until_the_last_engine_that_shares_them_is_closed(
     smollm2: Path, strong: Path
 ) -> None:
-    model = LlamaModel(smollm2, context_length=512, drafts=False, adapter=strong)
-    plain = model.without_adapter()
+    model = LlamaModel(smollm2, context_length=512, drafts=False, adapter=strong, merge=False)
+    plain = loaded_plain(model)
     expected = await said(plain)
     await asyncio.to_thread(model._engine.close)
     assert await said(plain) == expected
@@ -120,7 +133,13 @@ async def test_states_on_disk_of_the_adapted_and_of_the_plain_model_are_two(
     cache = PrefixCache(tmp_path)
     for adapter in (None, strong):
         model = LlamaModel(
-            smollm2, context_length=512, drafts=False, prefix_cache=cache, adapter=adapter, n_threads=1
+            smollm2,
+            context_length=512,
+            drafts=False,
+            prefix_cache=cache,
+            adapter=adapter,
+            merge=False,
+            n_threads=1,
         )
         generation = model.stream(QUESTION, max_tokens=2)
         await generation.text()
@@ -162,7 +181,7 @@ def test_an_adapter_whose_shapes_are_not_the_bases_is_refused(smollm2: Path, tmp
     pair = (np.zeros((4, 64), dtype=np.float32), np.zeros((64, 4), dtype=np.float32))
     write_adapter(path, smollm2, {"blk.0.attn_output.weight": pair}, alpha=8.0, name="narrow")
     with pytest.raises(ModelFileError, match=r"cannot apply the adapter .*narrow\.gguf"):
-        LlamaModel(smollm2, context_length=256, adapter=path)
+        LlamaModel(smollm2, context_length=256, adapter=path, merge=False)
 
 
 def test_a_file_says_what_the_adapter_is(smollm2: Path, strong: Path) -> None:

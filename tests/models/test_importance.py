@@ -315,7 +315,7 @@ def test_a_ggml_of_another_layout_is_refused(tiny: Tiny, monkeypatch: pytest.Mon
 
 
 def test_a_ggml_without_the_functions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ggml_tensors, "_ggml_functions", lambda: lambda _: None)
+    monkeypatch.setattr(_ggml_tensors, "ggml_functions", lambda: lambda _: None)
     with pytest.raises(ModelError, match="has no function ggml_get_name"):
         TensorAccess()
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 from plait.errors import ConfigurationError
 from plait.models import read_adapter
 from plait.models._engine import Engine
+from plait.models._merge import merged_weights
 from plait.training._export import export_adapter
 from plait.training._network import Batch, LoRANetwork
 
@@ -45,6 +46,23 @@ def llama_logits(path: Path, adapter: Path | None, tokens: list[int]) -> np.ndar
             return np.stack([engine.compute(tokens[:n]).copy() for n in range(2, len(tokens) + 1)])
     finally:
         engine.close()
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+def test_an_adapter_in_weights_of_32_bits_computes_what_it_computes_beside_them(
+    architecture: str,
+    write_network: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLAIT_MODELS", str(tmp_path))
+    base, adapter = write_network(architecture), tmp_path / "adapter.gguf"
+    export_adapter(with_random_adapter(base, 0.05), base, adapter, name="test")
+    merged = merged_weights(base, read_adapter(adapter))
+    assert merged is not None
+    beside = llama_logits(base, adapter, TOKENS)
+    effect = np.abs(beside - llama_logits(base, None, TOKENS)).max()
+    assert np.abs(llama_logits(merged, None, TOKENS) - beside).max() < effect / 5
 
 
 @pytest.mark.parametrize("tied", [False, True])
