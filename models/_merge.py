@@ -29,9 +29,8 @@ from plait.models._ggml_types import FILE_TYPES, TENSOR_TYPES, TensorType
 from plait.models._gguf import GGUFHeader, Tensor, read_header
 from plait.models._gguf_info import read_gguf
 from plait.models._hardware import ggml_functions
-from plait.models._store import file_sha256, models_folder
+from plait.models._store import MERGED, file_sha256, models_folder
 
-_FOLDER = "merged"
 _VERSION = "1"
 _N_KEPT = 3
 _NUMBERS = {kind.name: number for number, kind in TENSOR_TYPES.items()}
@@ -58,9 +57,9 @@ def merged_weights(base: Path, adapter: Adapter) -> Path | None:
         return None
     adapter.check_base(base)
     header = read_header(base)
-    folder = models_folder() / _FOLDER
+    folder = models_folder() / MERGED
     digest = hashlib.sha256(f"{_VERSION} {adapter.base} {file_sha256(adapter.path)}".encode()).hexdigest()
-    path = folder / f"{digest[:32]}.gguf"
+    path = folder / f"{base.stem}-{digest[:32]}.gguf"
     try:
         if _is_whole(path):
             os.utime(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -17,6 +18,9 @@ from plait.models._catalog import all_names, files_of
 from plait.models._files import file_error, file_errors
 from plait.models._gguf import read_header
 from plait.models._specs import FileSpec
+
+MERGED = "merged"
+"""The folder, in that of the models, of weights with an adapter in them."""
 
 _HASH_CHUNK_BYTES = 1 << 23
 
@@ -248,7 +252,7 @@ def _verify(spec: FileSpec, path: Path, progress: ProgressCallback | None) -> Pa
 
 
 def remove(name: str, folder: str | os.PathLike[str] | None = None) -> int:
-    """Delete a model's files, their records and what interrupted downloads of them left.
+    """Delete a model's files, their records, what interrupted downloads left, and what was merged of them.
 
     Returns the number of bytes freed; 0 where nothing was there.
 
@@ -270,7 +274,9 @@ def remove(name: str, folder: str | os.PathLike[str] | None = None) -> int:
             fix = "wait for the download to end or stop it"
             raise file_error(path, "it is being downloaded right now", fix, name) from error
         try:
-            return sum(remove_leftovers(p) + _delete(p) + _delete(beside(p, ".json")) for p in paths)
+            freed = sum(remove_leftovers(p) + _delete(p) + _delete(beside(p, ".json")) for p in paths)
+            merged = (path.parent / MERGED).glob(f"{glob.escape(path.stem)}-*.gguf")
+            return freed + sum(map(_delete, merged))
         finally:
             lock.release()
 

@@ -1,8 +1,8 @@
 # ruff: noqa: E501  (a line of a prompt is a line)
 """Worked examples that bring their own tools, for toolboxes that have none.
 
-They show the form of a plan, several tasks in one request, one tool among similar ones, a chain, and
-that a tool which nearly fits does not fit. Each is a turn of the conversation before the request, so
+They show the form of a plan, several tasks in one request, one tool among similar ones, a call that is all
+that was asked for although others could follow, a chain, and that a tool which nearly fits does not fit. Each is a turn of the conversation before the request, so
 that nobody takes its tools for the offered ones.
 """
 
@@ -56,6 +56,18 @@ GENERAL_EXAMPLES = (
 1. currency.convert(amount=250, source="EUR", target="JPY")
 2. join()""",
         {"currency.convert": ("amount", "source", "target")},
+    ),
+    GeneralExample(
+        """\
+- rooms.search(city: str, nights: int, parking: bool = false, min_stars?: float, breakfast: str = "any"): Find hotel rooms.
+    city: city and country, such as "Lyon, France"
+- rooms.book(room: str, nights: int): Book a room.
+- rooms.reviews(room: str): What guests say about a room.""",
+        "I'm looking for a room in Graz in Austria for two nights, one with a parking space.",
+        """\
+1. rooms.search(city="Graz, Austria", nights=2, parking=true)
+2. join()""",
+        {"rooms.search": ("city", "nights")},
     ),
     GeneralExample(
         """\

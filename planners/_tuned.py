@@ -41,7 +41,11 @@ class TunedPlanner(CompilerPlanner):
         request = tuned_request(context, PlanPrinter.of(COMPACT, offer.listed(self._toolbox)))
         static = tuned_instructions(self._toolbox)
         listed = tuned_instructions(offer.listed(self._toolbox))
-        return [Message("system", listed, static_chars=len(static)), Message("user", request)]
+        n_daily = 0 if context.now is None else len(short_day(context.now))
+        return [
+            Message("system", listed, static_chars=len(static)),
+            Message("user", request, daily_chars=n_daily if listed == static else 0),
+        ]
 
 
 def tuned_instructions(tools: Iterable[Tool]) -> str:
@@ -63,9 +67,14 @@ def tuned_request(context: PlanContext, printer: PlanPrinter) -> str:
 
 
 def short_clock(now: datetime) -> str:
-    """The moment and the coming days, in few tokens: "Wed 2026-03-04 09:12 | Thu 03-05 Fri 03-06 ..."."""
+    """Day, coming days and time in few tokens: "Wed 2026-03-04 | Thu 03-05 Fri 03-06 ... | 09:12"."""
+    return f"{short_day(now)}{now:%H:%M}"
+
+
+def short_day(now: datetime) -> str:
+    """What :func:`short_clock` begins with: the same all day, so that engines may keep it."""
     days = (now + timedelta(days=i) for i in range(1, _N_DAYS))
-    return f"{now:%a %Y-%m-%d %H:%M} | {' '.join(f'{day:%a %m-%d}' for day in days)}"
+    return f"{now:%a %Y-%m-%d} | {' '.join(f'{day:%a %m-%d}' for day in days)} | "
 
 
 def _signature(tool: Tool) -> str:

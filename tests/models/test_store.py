@@ -310,10 +310,13 @@ def test_remove_deletes_the_file_its_record_and_partial_downloads(pinned: ModelS
     write(tmp_path / "tiny.gguf.part", b"12345")
     (tmp_path / "tiny.gguf.wheels").mkdir()
     write(tmp_path / "tiny.gguf.wheels" / "a.whl", b"123")
+    (tmp_path / "merged").mkdir()
+    write(tmp_path / "merged" / "tiny-0123.gguf", b"1234567")
+    write(tmp_path / "merged" / "other-0123.gguf", b"stays")
     write(tmp_path / "unpinned.gguf", b"stays")
-    assert _store.remove("tiny", tmp_path) == len(gguf()) + record_size + 5 + 3
-    left = {file.name for file in tmp_path.iterdir()} - {"tiny.gguf.lock"}
-    assert left == {"unpinned.gguf"}
+    assert _store.remove("tiny", tmp_path) == len(gguf()) + record_size + 5 + 3 + 7
+    left = {file.name for file in tmp_path.rglob("*.*")} - {"tiny.gguf.lock"}
+    assert left == {"unpinned.gguf", "other-0123.gguf"}
 
 
 def test_remove_of_what_is_not_there_frees_nothing(pinned: ModelSpec, tmp_path: Path) -> None:

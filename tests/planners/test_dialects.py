@@ -194,7 +194,7 @@ async def test_general_examples_are_printed_from_the_same_plans_in_either_dialec
         '4 book_table("Cantina",2,time="20:00")',
         "5 join()",
     ]
-    assert turns["compact"][10].endswith("\n2 shopping_list($1)\n3 join()")
+    assert turns["compact"][12].endswith("\n2 shopping_list($1)\n3 join()")
 
 
 @pytest.mark.parametrize("example", GENERAL_EXAMPLES, ids=lambda e: e.query)

@@ -34,9 +34,17 @@ def test_the_prompt_is_the_tools_a_line_each_then_the_clock_and_the_request() ->
         'send(to:list[str],text="",when?:datetime,urgent:bool=false): Send a message.',
     ]
     assert user.content == (
-        "Fri 2026-02-27 09:12 | Sat 02-28 Sun 03-01 Mon 03-02 Tue 03-03 Wed 03-04 Thu 03-05 Fri 03-06"
+        "Fri 2026-02-27 | Sat 02-28 Sun 03-01 Mon 03-02 Tue 03-03 Wed 03-04 Thu 03-05 Fri 03-06 | 09:12"
         "\nWrite to Ada"
     )
+
+
+def test_engines_are_told_what_recurs_always_and_what_recurs_all_day() -> None:
+    planner = TunedPlanner(ScriptedModel([]), BOX)
+    system, user = planner.messages(PlanContext("Write to Ada", now=NOW))
+    assert system.static_chars == len(system.content)
+    assert user.content[user.daily_chars :] == "09:12\nWrite to Ada"
+    assert planner.messages(PlanContext("Write to Ada", now=None))[1].daily_chars == 0
 
 
 def test_without_a_clock_the_request_stands_alone() -> None:
