@@ -8,7 +8,7 @@ QUERY  ?= Invite Thandiwe and Maya Okafor to a budget review on Monday from 10 t
 
 bin      := $(VENV)/bin
 folders  := plait tools tools/assistant models retrieval planners training orchestrator apps apps/assistant apps/evaluation apps/voice apps/web
-sources  := $(sort $(foreach folder,$(folders),$(wildcard $(folder)/*.py)) $(wildcard apps/web/page/*))
+sources  := $(sort $(foreach folder,$(folders),$(wildcard $(folder)/*.py)) $(wildcard apps/web/page/* models/adapters/*))
 checked  := $(folders) tests benchmarks examples
 
 .PHONY: run test format clean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from plait.errors import UnknownModelError
@@ -154,8 +155,16 @@ _SMOLLM2_135M = ModelSpec(
     quantization="Q4_1",
 )
 
+_PLAIT_TINY = replace(
+    _SMOLLM2_135M,
+    name="plait-tiny",
+    description="SmolLM2 135M with plait's own adapter: plans for the assistant's tools, in 0.4 GB of memory",
+    adapter="plait-tiny.gguf",
+)
+
 _SPECS = (
     _QWEN_CODER_1_5B,
+    _PLAIT_TINY,
     _SMOLLM2_135M,
     _hub_only(
         "qwen2.5-coder-0.5b",

@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -62,13 +63,14 @@ def merged_weights(base: Path, adapter: Adapter) -> Path | None:
     path = folder / f"{base.stem}-{digest[:32]}.gguf"
     try:
         if _is_whole(path):
-            os.utime(path)
+            _mark_used(path)
             return path
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{path.name}.{secrets.token_hex(4)}.part"
         try:
             _write(part, base, header, _Additions(adapter))
             part.replace(path)
+            _mark_used(path)
         finally:
             part.unlink(missing_ok=True)
         _forget_old(folder)
@@ -100,9 +102,14 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
+def _mark_used(path: Path) -> None:
+    """Note the time of use; that of writing stays, by which states of prompts know the file."""
+    os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
 def _forget_old(folder: Path) -> None:
     """Delete all but the files that were used last."""
-    files = sorted(folder.glob("*.gguf"), key=lambda path: path.stat().st_mtime, reverse=True)
+    files = sorted(folder.glob("*.gguf"), key=lambda path: path.stat().st_atime_ns, reverse=True)
     for old in files[_N_KEPT:]:
         with suppress(OSError):  # another program has deleted it, or has it open where that forbids it
             old.unlink()

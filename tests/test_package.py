@@ -185,7 +185,7 @@ def test_the_wheel_has_every_source_file_and_says_that_it_is_typed(wheel: Path) 
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {f"{package.replace('.', '/')}/{path.name}" for package, path in sources()}
-    for pattern in ("training/data/*.json*", "apps/web/page/*"):
+    for pattern in ("training/data/*.json*", "apps/web/page/*", "models/adapters/*.gguf"):
         data = [path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)]
         assert data, pattern
         expected.update(f"plait/{path}" for path in data)

@@ -4,10 +4,12 @@ import dataclasses
 import re
 import subprocess
 import sys
+from importlib.resources import files
 
 import pytest
 
 from plait.errors import UnknownModelError
+from plait.models import read_adapter
 from plait.models._catalog import (
     CATALOG,
     DEFAULT_ENCODER,
@@ -29,7 +31,19 @@ def test_the_default_model_comes_first_and_is_pinned() -> None:
 
 
 def test_file_names_are_unique_so_that_models_share_one_folder() -> None:
-    assert len({spec.file_name for spec in SPECS}) == len(SPECS)
+    bases = [spec for spec in SPECS if spec.adapter is None]
+    assert len({spec.file_name for spec in bases}) == len(bases)
+
+
+def test_a_model_with_an_adapter_shares_the_file_of_its_base() -> None:
+    adapted = [spec for spec in SPECS if spec.adapter is not None]
+    assert [spec.name for spec in adapted] == ["plait-tiny"]
+    for spec in adapted:
+        found = read_adapter(str(files("plait.models") / "adapters" / str(spec.adapter)))
+        base = CATALOG[found.base_name]
+        assert (base.file_name, base.sha256) == (spec.file_name, spec.sha256)
+        assert found.purpose == "plans"
+        assert found.path.stat().st_size <= 10_000_000
 
 
 @by_name
