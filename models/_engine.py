@@ -38,7 +38,7 @@ MAX_ROWS = 32
 MAX_SEQUENCES = 8
 """Requests that can run at once; idle sequences keep the beginnings of earlier ones."""
 
-_SMALL_BATCH = 128  # of a small model: larger ones make it a tenth faster, and it a fifth larger
+_SMALL_BATCH = 128  # of a small model: more at once is hardly faster, and takes memory
 _SPARE = MAX_SEQUENCES  # the id of a sequence that holds a prefix while its state is copied
 _DEFAULT_CONTEXT = 8192
 _CLOSE_WAIT_S = 10.0
