@@ -1,8 +1,7 @@
-"""Weights with an adapter in them: for small models much faster than an adapter beside the weights.
+"""Weights with an adapter in them: for small models faster than an adapter beside the weights.
 
-An adapter that is applied while computing costs two products of thin matrices for every layer and token. In a
-small model that is a third of the time, so its adapter is added to the weights once, and the sums are kept as
-a file. They are stored in 8 bits (Q8_0), which changes them less than the base's own quantization did, and
+An adapter that is applied while computing costs two products of thin matrices for every layer and token, which
+a small model feels. So its adapter is added to the weights once, and the sums are kept as a file. They are stored in 8 bits (Q8_0), which changes them less than the base's own quantization did, and
 which processors multiply faster than types of odd sizes such as Q4_1.
 """
 
@@ -63,7 +62,8 @@ def merged_weights(base: Path, adapter: Adapter) -> Path | None:
     path = folder / f"{base.stem}-{digest[:32]}.gguf"
     try:
         if _is_whole(path):
-            _mark_used(path)
+            with suppress(OSError):  # a folder that others keep can be read all the same
+                _mark_used(path)
             return path
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{path.name}.{secrets.token_hex(4)}.part"
