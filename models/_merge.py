@@ -1,8 +1,9 @@
 """Weights with an adapter in them: for small models faster than an adapter beside the weights.
 
-An adapter that is applied while computing costs two products of thin matrices for every layer and token, which
-a small model feels. So its adapter is added to the weights once, and the sums are kept as a file. They are stored in 8 bits (Q8_0), which changes them less than the base's own quantization did, and
-which processors multiply faster than types of odd sizes such as Q4_1.
+An adapter that is applied while computing costs two products of thin matrices for every layer and token,
+which a small model feels. So its adapter is added to the weights once, and the sums are kept as a file. They
+are stored in 8 bits (Q8_0), which changes them less than the base's own quantization did, and which
+processors multiply faster than types of odd sizes such as Q4_1.
 """
 
 from __future__ import annotations
