@@ -25,6 +25,8 @@ from plait.apps._setup import open_runner
 from plait.errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
+    import torch
+
     from plait.apps.evaluation._types import Item
     from plait.training import EncodedGroup, Trainer, TrainingOptions, TrainingStep
 
@@ -42,6 +44,7 @@ class _Job:
     base_path: Path
     options: TrainingOptions
     device: str
+    precision: torch.dtype
     evaluate_every: int
     n_evaluated: int
     start: Path | None
@@ -68,9 +71,13 @@ def lora(
         float, typer.Option(help="How much the tokens of tools' names count, where others count 1.", min=0.0)
     ] = 4.0,
     start: Annotated[
-        Path | None, typer.Option(help="The folder of another training, whose adapter to begin with.")
+        Path | None,
+        typer.Option(help="What to begin with: the folder of another training, or an exported adapter."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, mps, cuda; auto is the fastest there is.")] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="bf16 or fp32; auto is bf16 where the hardware multiplies in it.")
+    ] = "auto",
     evaluate_every: Annotated[
         int, typer.Option(help="Steps between evaluations with the real engine; 0: only at the end.", min=0)
     ] = 100,
@@ -109,6 +116,7 @@ def lora(
             found.path.resolve(),
             options,
             _device(device),
+            _precision(precision, _device(device)),
             evaluate_every,
             evaluate,
             start,
@@ -176,13 +184,36 @@ def _device(name: str) -> str:
     return name
 
 
+def _precision(name: str, device: str) -> torch.dtype:
+    import torch
+
+    choices = {"bf16": torch.bfloat16, "fp32": torch.float32}
+    if name == "auto":
+        has_units = {
+            "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
+            "cpu": lambda: torch.cpu.get_capabilities().get("amx_bf16", False),
+        }
+        return choices["bf16" if device in has_units and has_units[device]() else "fp32"]
+    if name not in choices:
+        raise ConfigurationError(f"--precision {name} is unknown; choose auto, bf16 or fp32")
+    return choices[name]
+
+
 def _train(job: _Job, output: Output) -> dict[str, object]:
     """Train to the end; the adapter with the most right plans is kept, the last one where none are tried."""
     from plait.training import Trainer, TrainingRecord, export_adapter
 
     groups = _encoded(job, output)
     TrainingRecord(job.base, str(job.base_path), job.options.rank, job.options.alpha).write(job.folder)
-    trainer = Trainer(job.base_path, groups, job.folder, job.options, device=job.device, start=job.start)
+    trainer = Trainer(
+        job.base_path,
+        groups,
+        job.folder,
+        job.options,
+        device=job.device,
+        precision=job.precision,
+        start=job.start,
+    )
     judge = _Judge(job, output)
     candidate = job.folder / "candidate.gguf"
     loss = float("nan")

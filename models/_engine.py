@@ -22,7 +22,13 @@ from plait.errors import ModelError, ModelFileError
 from plait.models._adapter import Adapter
 from plait.models._gguf_info import GGUFInfo, read_gguf
 from plait.models._hardware import Machine, this_machine
-from plait.models._llama_library import AbortFlag, forget_errors, llama_library, reported_errors
+from plait.models._llama_library import (
+    AbortFlag,
+    forget_errors,
+    llama_library,
+    model_options,
+    reported_errors,
+)
 from plait.models._memory import KVType, check_memory
 from plait.models._placement import Placement, choose_placement
 from plait.models._sequences import CachedSequence, SequencePool, n_common
@@ -74,7 +80,7 @@ class Weights:
 
     def __init__(self, path: Path, placement: Placement) -> None:
         self._lib = lib = llama_library()
-        options = lib.llama_model_default_params()
+        options = model_options(lib)
         options.n_gpu_layers = placement.n_gpu_layers
         if placement.main_gpu is not None:
             options.split_mode = lib.LLAMA_SPLIT_MODE_NONE

@@ -19,7 +19,7 @@ from plait.models._ggml_tensors import TensorAccess
 from plait.models._gguf_info import GGUFInfo, read_gguf
 from plait.models._hardware import this_machine
 from plait.models._importance import ImportanceMatrix, TensorImportance
-from plait.models._llama_library import forget_errors, llama_library, reported_errors
+from plait.models._llama_library import forget_errors, llama_library, model_options, reported_errors
 from plait.models._memory import check_memory
 from plait.models._placement import Placement, choose_placement
 from plait.models._vocabulary import Vocabulary
@@ -182,7 +182,7 @@ def _open(
     """A context of the model's that calls ``watch``, and the vocabulary; freed at the end."""
     lib = llama_library()
     placement = _placement(info, length)
-    options = lib.llama_model_default_params()
+    options = model_options(lib)
     options.n_gpu_layers = placement.n_gpu_layers
     forget_errors()
     model = lib.llama_model_load_from_file(os.fsencode(info.path), options)

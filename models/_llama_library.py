@@ -30,6 +30,20 @@ def llama_library() -> Any:
     return llama_cpp
 
 
+def model_options(lib: Any) -> Any:
+    """llama.cpp's default ``llama_model_params``, without what crashes.
+
+    Where it is compiled for Intel's AMX it moves weights to buffers of a layout of its own. Compiled by GCC
+    12, the first product with such weights ends the process: the compiler drops stores to the configuration,
+    since its ``_tile_loadconfig`` claims to read 8 of the 64 bytes (the crash is ggml-org/llama.cpp#20824).
+    A library does not tell what compiled it, so these buffers are never used where AMX would be.
+    """
+    options = lib.llama_model_default_params()
+    if b"AMX_INT8 = 1" in lib.llama_print_system_info():
+        options.use_extra_bufts = False
+    return options
+
+
 @cache
 def _log_callback(lib: Any) -> Any:
     def log(level: int, text: bytes, _: object) -> None:

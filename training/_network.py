@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from plait.errors import ConfigurationError
 from plait.models import read_gguf
+from plait.training._attention import Sight, attend
 
 ARCHITECTURES = ("llama", "qwen2")
 """llama.cpp's names of the networks that can be trained."""
@@ -108,19 +109,28 @@ class LoRANetwork(nn.Module):
         alpha: the scale of what the adapter adds, times the rank.
         seed: of ``A``.
         device: where to compute.
+        precision: of the products of matrices and of attention. Adapters, normalization and what passes from
+            block to block have 32 bits always.
 
     Raises:
         ConfigurationError: the base is of another architecture.
     """
 
     def __init__(
-        self, path: Path, *, rank: int = 16, alpha: float = 32.0, seed: int = 0, device: str = "cpu"
+        self,
+        path: Path,
+        *,
+        rank: int = 16,
+        alpha: float = 32.0,
+        seed: int = 0,
+        device: str = "cpu",
+        precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.shape = Shape.of(path)
         self.rank = rank
         self.alpha = alpha
-        weights = _weights(path, device)
+        weights = _weights(path, device, precision)
         self._embedding = weights["token_embd.weight"]
         self._head = weights.get("output.weight", self._embedding)
         self._norm = weights["output_norm.weight"]
@@ -138,47 +148,77 @@ class LoRANetwork(nn.Module):
                 for name, b in zip(linear.names, linear.b, strict=True):
                     yield f"blk.{i}.{name}.weight", linear.a_of(name), b
 
+    def load_adapter(self, path: Path) -> None:
+        """Take the matrices of an adapter in a GGUF file.
+
+        Raises:
+            RuntimeError: they are of another shape or scale.
+        """
+        from gguf import GGUFReader
+
+        reader = GGUFReader(path)
+        found = {tensor.name: torch.tensor(tensor.data).float() for tensor in reader.tensors}
+        alpha = reader.get_field("adapter.lora.alpha")
+        scale = alpha.contents() if alpha is not None else None
+        own = {
+            f"{name}.lora_{letter}": matrix
+            for name, *pair in self.adapters()
+            for letter, matrix in zip("ab", pair, strict=True)
+        }
+        shapes = {name: matrix.shape for name, matrix in own.items()}
+        if scale != self.alpha or shapes != {name: matrix.shape for name, matrix in found.items()}:
+            raise RuntimeError(f"{path} has an adapter of another shape")
+        with torch.no_grad():
+            for name, matrix in own.items():
+                matrix.copy_(found[name])
+
+    @property
+    def head(self) -> Tensor:
+        """What turns :meth:`hidden` into logits, shape (n_vocab, width)."""
+        return self._head
+
     def forward(self, batch: Batch, wanted: Tensor) -> Tensor:
-        """The logits at the ``wanted`` places of the tails, laid end to end, each with its padding.
+        """The logits at the ``wanted`` places, of shape (n_wanted, n_vocab) and 32 bits."""
+        return functional.linear(self.hidden(batch, wanted), self._head).float()
+
+    def hidden(self, batch: Batch, wanted: Tensor) -> Tensor:
+        """What the logits are made of, at the ``wanted`` places of the tails.
+
+        Args:
+            batch: what to compute.
+            wanted: places, counted over all tails laid end to end, each with its padding.
 
         Returns:
-            shape (n_wanted, n_vocab).
+            shape (n_wanted, width).
         """
-        layout = _Layout.of(batch, self.shape)
-        x = self._embedding[torch.cat([batch.prefix, *(tail.flatten() for tail in batch.tails)])]
+        layout = _Layout.of(batch, self.shape, self._embedding.dtype)
+        x = self._embedding[torch.cat([batch.prefix, *(tail.flatten() for tail in batch.tails)])].float()
         for block in self._blocks:
             x = block(x, layout)
-        x = x.index_select(0, layout.n_prefix + wanted)
+        x = x.index_select(0, layout.sight.n_prefix + wanted)
         x = functional.rms_norm(x, (self.shape.width,), self._norm, self.shape.epsilon)
-        return functional.linear(x, self._head)
+        return x.to(self._head.dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """Where the tokens of a batch lie when all are one row, and what each may see."""
 
-    n_prefix: int
-    tails: tuple[tuple[int, int], ...]
-    """Sequences and tokens of each group."""
-    masks: tuple[Tensor, ...]
-    """For each group what is added to the scores, shape (repeats * n_tokens, n_prefix + n_tokens)."""
+    sight: Sight
     turns: Tensor
     """The rotation of each token's position, complex, shape (n, 1, head_length / 2)."""
 
     @classmethod
-    def of(cls, batch: Batch, shape: Shape) -> _Layout:
+    def of(cls, batch: Batch, shape: Shape, precision: torch.dtype) -> _Layout:
         n_prefix, device = len(batch.prefix), batch.prefix.device
-        repeats = shape.n_heads // shape.n_kv_heads
         sizes = tuple((tail.shape[0], tail.shape[1]) for tail in batch.tails)
         places = [torch.arange(n_prefix, device=device)]
-        masks = []
         for n_sequences, n in sizes:
             places.append(torch.arange(n_prefix, n_prefix + n, device=device).repeat(n_sequences))
-            causal = torch.full((n, n), -torch.inf, device=device).triu(1)
-            masks.append(functional.pad(causal, (n_prefix, 0)).repeat(repeats, 1))
         exponents = torch.arange(0, shape.head_length, 2, device=device) / shape.head_length
         angles = torch.cat(places)[:, None] / shape.rope_base**exponents
-        return cls(n_prefix, sizes, tuple(masks), torch.polar(torch.ones_like(angles), angles)[:, None])
+        sight = Sight.of(n_prefix, sizes, shape.n_heads // shape.n_kv_heads, precision, device)
+        return cls(sight, torch.polar(torch.ones_like(angles), angles)[:, None])
 
 
 class _Linear(nn.Module):
@@ -214,9 +254,10 @@ class _Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (n, n_in) to (n, sum of n_out)."""
-        low = functional.linear(x, torch.cat(list(self.a)))
-        up = torch.block_diag(*self.b) * self._scale
-        return torch.addmm(functional.linear(x, self._weight, self._bias), low, up.T)
+        x = x.to(self._weight.dtype)
+        low = functional.linear(x, torch.cat(list(self.a)).to(x.dtype))
+        up = (torch.block_diag(*self.b) * self._scale).to(x.dtype)
+        return functional.linear(x, self._weight, self._bias).addmm_(low, up.T)
 
 
 class _Block(nn.Module):
@@ -261,28 +302,10 @@ class _Block(nn.Module):
         turned, v = heads.split([s.n_heads + s.n_kv_heads, s.n_kv_heads], dim=1)
         q, k = _rotate(turned, layout.turns, s.architecture).split([s.n_heads, s.n_kv_heads], dim=1)
         # Query heads that share a key head become further rows of it: nothing is repeated.
-        q = q.unflatten(1, (s.n_kv_heads, -1))
-        sizes = [layout.n_prefix, *(n_sequences * n for n_sequences, n in layout.tails)]
-        (first_q, *qs), (first_k, *ks), (first_v, *vs) = q.split(sizes), k.split(sizes), v.split(sizes)
-        prefix_k, prefix_v = first_k.transpose(0, 1), first_v.transpose(0, 1)
-        n_shared = first_q.shape[2]
-        begun = functional.scaled_dot_product_attention(
-            first_q.permute(1, 2, 0, 3),
-            prefix_k[:, None].expand(-1, n_shared, -1, -1),
-            prefix_v[:, None].expand(-1, n_shared, -1, -1),
-            is_causal=True,
-        )
-        parts = [begun.permute(2, 0, 1, 3).flatten(1)]
-        for (n_sequences, n), mask, *own in zip(layout.tails, layout.masks, qs, ks, vs, strict=True):
-            own_q, own_k, own_v = (rows.unflatten(0, (n_sequences, n)).transpose(1, 2) for rows in own)
-            seen = functional.scaled_dot_product_attention(
-                own_q.transpose(2, 3).flatten(2, 3),
-                torch.cat([prefix_k.expand(n_sequences, -1, -1, -1), own_k], dim=2),
-                torch.cat([prefix_v.expand(n_sequences, -1, -1, -1), own_v], dim=2),
-                attn_mask=mask,
-            )
-            parts.append(seen.unflatten(2, (-1, n)).permute(0, 3, 1, 2, 4).flatten(2).flatten(0, 1))
-        return torch.cat(parts)
+        rows = (q * s.head_length**-0.5).unflatten(1, (s.n_kv_heads, -1)).transpose(0, 1)
+        seen = attend(rows.flatten(1, 2), k.transpose(0, 1), v.transpose(0, 1), layout.sight)
+        by_token: Tensor = seen.unflatten(1, rows.shape[1:3]).transpose(0, 1).flatten(1)
+        return by_token
 
 
 def _rotate(x: Tensor, turns: Tensor, architecture: str) -> Tensor:
@@ -291,15 +314,15 @@ def _rotate(x: Tensor, turns: Tensor, architecture: str) -> Tensor:
     Which two make a pair is as llama.cpp has it: neighbours in "llama", halves in the others.
     """
     if architecture == "llama":
-        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
-        return torch.view_as_real(pairs * turns).flatten(-2)
-    first, second = x.chunk(2, dim=-1)
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+    first, second = x.float().chunk(2, dim=-1)
     turned = torch.complex(first.contiguous(), second.contiguous()) * turns
-    return torch.cat([turned.real, turned.imag], dim=-1)
+    return torch.cat([turned.real, turned.imag], dim=-1).to(x.dtype)
 
 
-def _weights(path: Path, device: str) -> dict[str, Tensor]:
-    """All tensors of a GGUF file as 32-bit floats, by their names."""
+def _weights(path: Path, device: str, precision: torch.dtype) -> dict[str, Tensor]:
+    """All tensors of a GGUF file by their names, those of normalization in 32 bits."""
     from gguf import GGUFReader
     from gguf.quants import dequantize
 
@@ -307,5 +330,6 @@ def _weights(path: Path, device: str) -> dict[str, Tensor]:
     for tensor in GGUFReader(path).tensors:
         data: Any = dequantize(tensor.data, tensor.tensor_type)
         # A copy: the reader's arrays are a read-only map of the file.
-        found[tensor.name] = torch.tensor(data, dtype=torch.float32, device=device)
+        kind = torch.float32 if tensor.name.endswith("_norm.weight") else precision
+        found[tensor.name] = torch.tensor(data, dtype=kind, device=device)
     return found

@@ -14,11 +14,12 @@ from random import Random
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from plait.errors import ConfigurationError
+from plait.models import read_adapter
 from plait.training._batches import make_lesson
 from plait.training._encoding import EncodedGroup
+from plait.training._loss import cross_entropy
 from plait.training._network import LoRANetwork
 
 _CHECKPOINT = "checkpoint.pt"
@@ -76,7 +77,9 @@ class Trainer:
         folder: for checkpoints and the log; if there is a checkpoint of the same training, it goes on there.
         options: how.
         device: ``"cpu"``, ``"mps"`` or ``"cuda"``.
-        start: the folder of another training whose adapter, of the same base and rank, is what to begin with.
+        precision: of what is computed; see :class:`LoRANetwork`.
+        start: what to begin with: the folder of another training of the same base and rank, or a GGUF
+            file that was exported from one.
 
     Raises:
         ConfigurationError: the folder has the checkpoint of another training, or the base cannot be trained.
@@ -90,14 +93,21 @@ class Trainer:
         options: TrainingOptions | None = None,
         *,
         device: str = "cpu",
+        precision: torch.dtype = torch.float32,
         start: Path | None = None,
     ) -> None:
         self._options = options or TrainingOptions()
         self._groups = groups
         self._folder = folder
         self._device = device
+        self._base = base
         self.network = LoRANetwork(
-            base, rank=self._options.rank, alpha=self._options.alpha, seed=self._options.seed, device=device
+            base,
+            rank=self._options.rank,
+            alpha=self._options.alpha,
+            seed=self._options.seed,
+            device=device,
+            precision=precision,
         )
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self._options.learning_rate, weight_decay=0.0
@@ -145,14 +155,17 @@ class Trainer:
         for parameters in self._optimizer.param_groups:
             parameters["lr"] = rate
         lesson = make_lesson(group, self._device)
-        losses = functional.cross_entropy(
-            self.network(lesson.batch, lesson.places), lesson.targets, reduction="none"
+        weighted, plain = cross_entropy(
+            self.network.hidden(lesson.batch, lesson.places),
+            self.network.head,
+            lesson.targets,
+            lesson.weights,
         )
         self._optimizer.zero_grad()
-        ((losses * lesson.weights).sum() / lesson.weights.sum()).backward()
+        weighted.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._options.max_gradient)
         self._optimizer.step()
-        loss = losses.mean().item()
+        loss = plain.item()
         seconds = time.monotonic() - started
         self.step += 1
         self._spent_s += seconds
@@ -197,13 +210,16 @@ class Trainer:
                 "start again: it goes on from the last one"
             ) from error
 
-    def _start_with(self, folder: Path) -> None:
-        state = read_checkpoint(folder, self._device)
+    def _start_with(self, start: Path) -> None:
         try:
-            self.network.load_state_dict(state["network"])
+            if start.is_file():
+                read_adapter(start).check_base(self._base)
+                self.network.load_adapter(start)
+            else:
+                self.network.load_state_dict(read_checkpoint(start, self._device)["network"])
         except RuntimeError as error:
             raise ConfigurationError(
-                f"the adapter in {folder} is of another base or rank; start with one like this, or without"
+                f"the adapter in {start} is of another base or rank; start with one like this, or without"
             ) from error
 
     def _resume(self) -> None:

@@ -144,6 +144,11 @@ def test_a_device_that_is_not_here_is_refused_with_the_choices(tmp_path: Path) -
     assert "--device tpu is not here; choose auto, or one of: cpu" in said
 
 
+def test_an_unknown_precision_is_refused_with_the_choices(tmp_path: Path) -> None:
+    said = failure("train", "lora", str(tmp_path), str(tmp_path / "run"), "--precision", "int8")
+    assert "--precision int8 is unknown; choose auto, bf16 or fp32" in said
+
+
 def test_the_parts_of_a_data_set_can_be_evaluated_each_request_over_its_own_tools(
     trained: Path, tmp_path: Path
 ) -> None:

@@ -129,6 +129,18 @@ def test_a_shared_prefix_gives_the_gradient_of_the_whole_sequences(
     )
 
 
+def test_in_16_bits_the_gradient_has_the_same_direction(smollm2: Path) -> None:
+    tokens = tokens_of(smollm2, TEXT)
+    batch = Batch(torch.tensor(tokens[:10]), (torch.tensor([tokens[10:30], tokens[15:35]]),))
+    learnt = [(batch, torch.arange(38), torch.tensor(tokens[:38]))]
+    found = []
+    for precision in (torch.float32, torch.bfloat16):
+        network = LoRANetwork(smollm2, rank=4, precision=precision)
+        found.append(gradients(network, learnt))
+    assert functional.cosine_similarity(*found, dim=0) > 0.99
+    assert not torch.equal(*found)
+
+
 def test_a_base_of_another_architecture_is_refused_by_name(write_network: Callable[..., Path]) -> None:
     with pytest.raises(
         ConfigurationError, match=r"'gemma3', which cannot be trained; choose .* llama, qwen2"

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from plait.errors import ConfigurationError
+from plait.errors import ConfigurationError, ModelFileError
 from plait.training._batches import make_lesson
 from plait.training._encoding import EncodedExample, EncodedGroup
+from plait.training._export import export_adapter
 from plait.training._trainer import Trainer, TrainingOptions
 
 OPTIONS = TrainingOptions(rank=4, alpha=8.0, learning_rate=0.01, n_warmup=3, n_epochs=6, checkpoint_s=0.0)
@@ -96,6 +97,36 @@ def test_a_training_may_begin_with_the_adapter_of_another(base: Path, tmp_path: 
     other = replace(OPTIONS, rank=2)
     with pytest.raises(ConfigurationError, match="is of another base or rank"):
         Trainer(base, GROUPS, tmp_path / "third", other, start=tmp_path / "first")
+
+
+def test_a_training_may_begin_with_an_exported_adapter_of_the_same_base_and_rank(
+    base: Path, tmp_path: Path, write_network: Callable[..., Path]
+) -> None:
+    first = Trainer(base, GROUPS, tmp_path / "first", OPTIONS)
+    losses(first)
+    adapter = tmp_path / "adapter.gguf"
+    export_adapter(first.network, base, adapter, name="first")
+    second = Trainer(base, GROUPS[:2], tmp_path / "second", OPTIONS, start=adapter)
+    for ours, theirs in zip(parameters(second), parameters(first), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)  # it is kept in 16 bits
+    for other in (replace(OPTIONS, rank=2), replace(OPTIONS, alpha=1.0)):
+        with pytest.raises(ConfigurationError, match="is of another base or rank"):
+            Trainer(base, GROUPS, tmp_path / "third", other, start=adapter)
+    with pytest.raises(ModelFileError, match="was not trained on the weights"):
+        Trainer(write_network("qwen2"), GROUPS, tmp_path / "fourth", OPTIONS, start=adapter)
+
+
+def test_in_16_bits_the_loss_falls_as_well(base: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, n_epochs=10, learning_rate=0.03)
+    fine = losses(Trainer(base, GROUPS, tmp_path / "fine", options))
+    coarse = losses(Trainer(base, GROUPS, tmp_path / "coarse", options, precision=torch.bfloat16))
+    assert fine != coarse
+    assert coarse == pytest.approx(fine, rel=0.05)
+
+
+def test_a_training_may_go_on_in_another_precision(base: Path, tmp_path: Path) -> None:
+    losses(Trainer(base, GROUPS, tmp_path, OPTIONS), n=5)
+    assert Trainer(base, GROUPS, tmp_path, OPTIONS, precision=torch.bfloat16).step == 5
 
 
 def test_a_finished_training_has_nothing_left_to_do(base: Path, tmp_path: Path) -> None:
