@@ -15,7 +15,7 @@ from plait.apps._output import OK, Output, execute
 from plait.apps._progress import is_animated, transfer_progress, waiting
 from plait.apps._setup import ModelOptions, load_toolbox, open_model, open_runner
 from plait.errors import ConfigurationError
-from plait.models import DEFAULT_ENCODER, DEFAULT_MODEL, ENCODERS
+from plait.models import DEFAULT_ENCODER, DEFAULT_WRITER, ENCODERS
 
 if TYPE_CHECKING:
     from plait.retrieval import Encoder, GeneratedUsages, Tool2Vec, Usage
@@ -80,7 +80,7 @@ def build_command(
             help="Have a model write usages until each tool has so many; resumes where it was.", min=1
         ),
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", help="Which model writes them.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option("--model", "-m", help="Which model writes them.")] = DEFAULT_WRITER,
     base_url: Annotated[str | None, typer.Option(help="A server that has it.")] = None,
     as_json: AsJSON = False,
     debug: Debug = False,

@@ -6,18 +6,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-plait-eval}
 plait=${PLAIT:-.venv/bin/plait}
+model=qwen2.5-coder-1.5b
 
 for planner in compiler native react; do
   for category in parallel parallel_multiple irrelevance multiple simple_python live_multiple; do
-    "$plait" eval bfcl --planner "$planner" --category "$category" --limit 100 --sample 1 --out "$out/bfcl"
+    "$plait" eval bfcl --planner "$planner" --category "$category" --limit 100 --sample 1 --model $model --out "$out/bfcl"
   done
-  "$plait" eval plans benchmarks/assistant_dev.jsonl --planner "$planner" --out "$out/plans"
-  "$plait" eval nestful --part executable --planner "$planner" --out "$out/nestful"
+  "$plait" eval plans benchmarks/assistant_dev.jsonl --planner "$planner" --model $model --out "$out/plans"
+  "$plait" eval nestful --part executable --planner "$planner" --model $model --out "$out/nestful"
 done
 
 # Whole runs against calls of half a second, on the same items.
 "$plait" eval bfcl --planner compiler,native,react --category parallel --limit 20 --sample 1 \
-  --execute --tool-latency 0.5 --out "$out/executed"
+  --model $model --execute --tool-latency 0.5 --out "$out/executed"
 
 for benchmark in bfcl plans nestful executed; do
   "$plait" eval show "$out/$benchmark" --html "$out/$benchmark.html"

@@ -31,7 +31,7 @@ from plait.apps.evaluation._sixteen import assistant_toolbox
 from plait.models import ScriptedModel, resolve
 from plait.models._batch_cost import BatchCost
 from plait.models._drafts import AnswerMemory, DraftToken, NGramDraft, PromptMemory, draft_tokens, word_ids
-from plait.models._engine import _llama_cpp
+from plait.models._llama_library import llama_library
 from plait.models._speculation import MAX_DRAFT, DraftLengthPolicy
 from plait.planners import CompilerPlanner, PlanContext, plan_grammar
 
@@ -127,7 +127,7 @@ class Tokenizer:
     def __init__(self, path: Path) -> None:
         from llguidance.llamacpp import lltokenizer_from_vocab
 
-        lib = _llama_cpp()
+        lib = llama_library()
         options = lib.llama_model_default_params()
         options.vocab_only = True
         self._model = lib.llama_model_load_from_file(os.fsencode(path), options)

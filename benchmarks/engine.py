@@ -49,6 +49,7 @@ from plait.models._batch_cost import BatchCost, measure_batch_costs
 from plait.models._calibration import in_own_thread, speculation
 from plait.models._decoding import Decoding
 from plait.models._engine import Chunk, Engine, Row
+from plait.models._llama_library import model_options
 from plait.models._sequences import n_common
 from plait.planners import CompilerPlanner, DialectName, Plan, PlanContext, print_plan
 from plait.planners._plan import Task
@@ -197,14 +198,16 @@ class Bench:
     """
 
     def __init__(self, path: Path) -> None:
-        from llama_cpp import Llama
+        import llama_cpp
 
         self.model = LlamaModel(path, context_length=CONTEXT, prefix_cache=False, drafts=False)
         self.engine = self.model._engine
         self.right = RightText(self.engine)
         replaying(self.engine, self.right)
         n_threads = self.engine.n_threads
-        self.theirs = Llama(
+        options = model_options(llama_cpp)  # which its class offers no way to say
+        llama_cpp.llama_cpp.llama_model_default_params = lambda: options
+        self.theirs = llama_cpp.Llama(
             str(path), n_ctx=CONTEXT, n_threads=n_threads, n_threads_batch=n_threads, verbose=False
         )
         self.planners = {

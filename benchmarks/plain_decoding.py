@@ -30,7 +30,7 @@ from plait.apps.evaluation._sixteen import assistant_toolbox
 from plait.apps.evaluation._statistics import bootstrap_interval, mcnemar_p, wilson_interval
 from plait.apps.evaluation._trial import Trial
 from plait.apps.evaluation._types import Item, ItemRecord
-from plait.models import DEFAULT_MODEL, LlamaModel, resolve
+from plait.models import LlamaModel, resolve
 
 WAYS = ("plait", "plain")
 
@@ -38,7 +38,7 @@ WAYS = ("plait", "plain")
 def main(
     file: Annotated[Path, typer.Argument(help="Requests with plans, as JSON lines.")],
     out: Annotated[Path, typer.Option(help="Where what was tried is kept.")],
-    model: Annotated[str, typer.Option(help="A catalog name or a GGUF file.")] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(help="A catalog name or a GGUF file.")] = "qwen2.5-coder-1.5b",
     limit: Annotated[int | None, typer.Option(help="So many requests, drawn at random.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -19,8 +19,11 @@ from plait.models._specs import (
 )
 from plait.models._speech_catalog import SPEECH
 
-DEFAULT_MODEL = "qwen2.5-coder-1.5b"
+DEFAULT_MODEL = "plait-tiny"
 """The catalog's name of the model that is used where none is asked for."""
+
+DEFAULT_WRITER = "qwen2.5-coder-1.5b"
+"""The catalog's name of the model that writes usages of tools where none is asked for."""
 
 DEFAULT_ENCODER = "all-minilm-l6-v2"
 """The catalog's name of the encoder that is used where none is asked for."""
@@ -113,7 +116,7 @@ def _hub_only(
 
 _QWEN_CODER_1_5B = ModelSpec(
     name="qwen2.5-coder-1.5b",
-    description="Qwen2.5-Coder 1.5B Instruct: the default; wants about 2 GB of memory",
+    description="Qwen2.5-Coder 1.5B Instruct: writes better answers; wants about 2 GB of memory",
     file_name="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
     size_bytes=1_117_320_768,
     sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
@@ -163,9 +166,9 @@ _PLAIT_TINY = replace(
 )
 
 _SPECS = (
-    _QWEN_CODER_1_5B,
     _PLAIT_TINY,
     _SMOLLM2_135M,
+    _QWEN_CODER_1_5B,
     _hub_only(
         "qwen2.5-coder-0.5b",
         "Qwen2.5-Coder 0.5B Instruct: the smallest of its family; shares the vocabulary of the bigger ones",

@@ -32,7 +32,7 @@ def measured(smollm2: Path) -> dict[tuple[str, int, int], dict[str, float]]:
     library.llama_log_set(collect, None)
     found = {}
     try:
-        model = library.llama_model_load_from_file(bytes(smollm2), library.llama_model_default_params())
+        model = library.llama_model_load_from_file(bytes(smollm2), _llama_library.model_options(library))
         weights = buffers(lines)["model"]
         for kv_type, context_length, n_batch in [("f16", 2048, 512), ("f16", 8192, 128), ("q8_0", 2048, 128)]:
             options = library.llama_context_default_params()

@@ -19,6 +19,7 @@ from plait.models import read_gguf
 from plait.models._gguf_writer import write_gguf
 from plait.models._importance import ImportanceMatrix, TensorImportance
 from plait.models._importance_run import compute_importance
+from plait.models._llama_library import model_options
 from plait.models._quantize import QUANTIZATIONS, find_quantization, quantize
 from plait.models._quantize_job import QuantizeJob
 
@@ -115,8 +116,12 @@ def test_the_smallest_quantizations_are_made_with_a_matrix(source: Path) -> None
     assert types(target)["blk.0.attn_q.weight"] == "Q2_K"
 
 
-def test_with_a_matrix_answers_stay_closer_to_the_source(smollm2: Path, tmp_path: Path) -> None:
+def test_with_a_matrix_answers_stay_closer_to_the_source(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a text of another subject than the matrix is from, with the same types; a quarter less."""
+    options = model_options(llama_cpp)
+    monkeypatch.setattr(llama_cpp.llama_cpp, "llama_model_default_params", lambda: options)
     matrix = compute_importance(smollm2, topics["specialnames"], chunk_length=128, max_chunks=1)
     plain, weighted = tmp_path / "plain.gguf", tmp_path / "weighted.gguf"
     quantize(smollm2, plain, "Q3_K_S", requantize=True)
