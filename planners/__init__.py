@@ -22,6 +22,7 @@ from plait.planners._dialects import DialectName, argument_names, print_plan
 from plait.planners._editing import read_value, written_value
 from plait.planners._grammar import plan_grammar, step_grammar
 from plait.planners._joiner import ModelJoiner
+from plait.planners._moments import is_day, resolve_moment, resolve_moments
 from plait.planners._native import NativePlanner
 from plait.planners._parser import JSONPlanParser, PlanParser, parse_plan
 from plait.planners._plan import (
@@ -73,6 +74,7 @@ __all__ = [
     "Value",
     "argument_names",
     "describe_conversation",
+    "is_day",
     "json_value",
     "make_text",
     "parse_plan",
@@ -81,6 +83,8 @@ __all__ = [
     "print_value",
     "read_value",
     "references",
+    "resolve_moment",
+    "resolve_moments",
     "step_grammar",
     "substitute",
     "written_value",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from functools import cached_property
 
 from plait.errors import PlanError
@@ -21,7 +22,9 @@ from plait.planners._dialects import (
     dialect_of,
 )
 from plait.planners._grammar import plan_grammar
+from plait.planners._moments import resolve_moments
 from plait.planners._parser import JSONPlanParser, PlanParser
+from plait.planners._plan import Task
 from plait.planners._prompts import (
     PlanExample,
     check_examples,
@@ -48,8 +51,9 @@ class CompilerPlanner:
             is left, general ones that bring their own tools show what a plan is.
         max_replans: how many further plans a run may have.
         max_tokens: length of one plan.
-        dialect: how plans are written in prompts, grammar and answers; "compact" takes fewer tokens. Models
-            that take only JSON schema write JSON in either.
+        dialect: how plans are written in prompts, grammar and answers; "compact" takes fewer tokens, and in
+            "relative", which is compact otherwise, days may be named as people name them. Models that take
+            only JSON schema write JSON in all of them.
 
     Raises:
         ConfigurationError: there is no such dialect.
@@ -160,14 +164,21 @@ class CompilerPlanner:
             async for text in generation:
                 yield PlanText(text)
                 for task in parser.feed(text):
-                    yield task
+                    yield self._dated(task, context)
                 if parser.joined:
                     break
         yield generation.usage
         if generation.finish_reason == "length" and not parser.joined:
             raise PlanError(f"the plan was cut off after {self._max_tokens} tokens")
         for task in parser.finish():
-            yield task
+            yield self._dated(task, context)
+
+    def _dated(self, task: Task, context: PlanContext) -> Task:
+        """``task`` with dates where the dialect lets days be named."""
+        if not self._dialect.relative:
+            return task
+        tool = next((tool for tool in context.offer.listed(self._toolbox) if tool.name == task.tool), None)
+        return task if tool is None else resolve_moments(task, tool, context.now or datetime.now())
 
     def _parser(self, context: PlanContext) -> PlanParser | JSONPlanParser:
         first, earlier = context.next_number, context.referable

@@ -1,7 +1,7 @@
 """The dialects that a plan can be written in: with every argument's name, or in few tokens.
 
-Both are one language: the same parser reads them into the same plan, given the tools as
-:meth:`Dialect.arrange` has them.
+All are one language: the same parser reads them into the same plan, given the tools as
+:meth:`Dialect.arrange` has them, and for the relative one the clock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from plait.errors import ConfigurationError
 from plait.planners._plan import Plan, Task, print_argument_name, print_value
 from plait.tools import Field, Tool
 
-DialectName: TypeAlias = Literal["keyword", "compact"]
+DialectName: TypeAlias = Literal["keyword", "compact", "relative"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Dialect:
     """What follows commas and colons."""
     moment: str
     """What may stand between a date and a time, as a pattern."""
+    relative: bool = False
+    """Whether days may be named as people name them; see :func:`resolve_moment`."""
 
     def arrange(self, tools: Iterable[Tool]) -> list[Tool]:
         """``tools`` with their arguments in the order in which a call has them."""
@@ -42,7 +44,8 @@ class Dialect:
 
 KEYWORD = Dialect("keyword", positional=False, stop=". ", space=" ", moment="[T ]")
 COMPACT = Dialect("compact", positional=True, stop=" ", space="", moment="[ ]")
-_DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (KEYWORD, COMPACT)}
+RELATIVE = replace(COMPACT, name="relative", relative=True)
+_DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (KEYWORD, COMPACT, RELATIVE)}
 
 
 def dialect_of(name: str) -> Dialect:

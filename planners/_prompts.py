@@ -46,6 +46,8 @@ Rules:
 _ARGUMENTS: Mapping[str, str] = {
     "keyword": ", with their arguments by name.",
     "compact": ". Required arguments come first, in the signature's order and without names; optional ones follow by name.",
+    "relative": ". Required arguments come first, in the signature's order and without names; optional ones follow by name."
+    ' Days may be named: "tomorrow", "Fri 15:00", "Fri+1w", "+3d", "14th", "03-05", "Fri 15:00+90m".',
 }
 """How each dialect writes arguments; goes on from \"Call only the tools below\"."""
 

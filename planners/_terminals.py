@@ -17,6 +17,15 @@ _FRACTION = "([.][0-9]{1,25})?([eE][-+]?[0-9]{1,2})?"
 _DATE = "[12][0-9]{3}[-]([0][1-9]|[1][0-2])[-]([0][1-9]|[12][0-9]|[3][01])"
 _TIME = "([01][0-9]|[2][0-3])[:][0-5][0-9]([:][0-5][0-9])?"
 
+_NAMED_DAY = (
+    "[t][o][d][a][y]|[t][o][m][o][r][r][o][w]"
+    "|([M][o][n]|[T][u][e]|[W][e][d]|[T][h][u]|[F][r][i]|[S][a][t]|[S][u][n])([+][1-9][w])?"
+    "|[+][1-9][0-9]{0,2}[dw]|([1-9]|[12][0-9]|[3][01])([s][t]|[n][d]|[r][d]|[t][h])"
+    "|([0][1-9]|[1][0-2])[-]([0][1-9]|[12][0-9]|[3][01])"
+)
+_DAY = f"({_DATE}|{_NAMED_DAY})"
+_MINUTES = "[+][1-9][0-9]{0,3}[m]"
+
 PATTERNS = {
     "INTEGER": f"[-]?{_UNSIGNED}",
     "UNSIGNED": _UNSIGNED,
@@ -36,9 +45,14 @@ _FORMATS = {"date": "DATE", "time": "TIME", "date-time": "DATETIME"}
 _STRUCTURED = ("{", "[", "any", "dict", "list")
 
 
-def patterns(*, separator: str) -> dict[str, str]:
-    """``PATTERNS``, with ``separator``, a pattern too, between date and time."""
-    return {**PATTERNS, "DATETIME": f"{_DATE}{separator}{_TIME}"}
+def patterns(*, separator: str, relative: bool = False) -> dict[str, str]:
+    """``PATTERNS``, with ``separator``, a pattern too, between date and time.
+
+    Where ``relative``, days may be named; see :func:`~plait.planners.resolve_moment`.
+    """
+    if not relative:
+        return {**PATTERNS, "DATETIME": f"{_DATE}{separator}{_TIME}"}
+    return {**PATTERNS, "DATE": _DAY, "DATETIME": f"({_DAY}{separator}{_TIME}({_MINUTES})?|{_MINUTES})"}
 
 
 def number_pattern(type_: NumberType) -> str:

@@ -115,7 +115,7 @@ class TextWriter(ABC):
     @property
     def patterns(self) -> dict[str, str]:
         """The regular expressions that rules name."""
-        return patterns(separator=self.dialect.moment)
+        return patterns(separator=self.dialect.moment, relative=self.dialect.relative)
 
     @property
     def comma(self) -> str:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from plait.models import ChatModel, Message
 from plait.planners._compiler import CompilerPlanner
 from plait.planners._context import PlanContext
-from plait.planners._dialects import COMPACT, PlanPrinter
+from plait.planners._dialects import RELATIVE, PlanPrinter
 from plait.planners._plan import print_value
 from plait.planners._prompts import describe_conversation, describe_outcomes
 from plait.tools import Field, StringType, Tool, Toolbox
 from plait.tools._types import render_name, render_type, without_null
-
-_N_DAYS = 8
 
 
 class TunedPlanner(CompilerPlanner):
     """Plans all calls at once, with a model that ``plait train`` has made.
 
     The prompt is the one that such models are trained on: the tools, a line each, then the clock and the
-    request; no rules and no examples. Plans are in the compact dialect.
+    request; no rules and no examples. Plans are in the relative dialect: compact, with days as people name
+    them, which are resolved against the clock of the context, or the machine's where it has none.
 
     Args:
         model: writes the plan.
@@ -33,24 +32,20 @@ class TunedPlanner(CompilerPlanner):
     def __init__(
         self, model: ChatModel, toolbox: Toolbox, *, max_replans: int = 2, max_tokens: int = 1024
     ) -> None:
-        super().__init__(model, toolbox, max_replans=max_replans, max_tokens=max_tokens, dialect="compact")
+        super().__init__(model, toolbox, max_replans=max_replans, max_tokens=max_tokens, dialect="relative")
 
     def messages(self, context: PlanContext) -> list[Message]:
         """The prompt for ``context``: the same bytes first for all requests over the same tools."""
         offer = context.offer
-        request = tuned_request(context, PlanPrinter.of(COMPACT, offer.listed(self._toolbox)))
+        request = tuned_request(context, PlanPrinter.of(RELATIVE, offer.listed(self._toolbox)))
         static = tuned_instructions(self._toolbox)
         listed = tuned_instructions(offer.listed(self._toolbox))
-        n_daily = 0 if context.now is None else len(short_day(context.now))
-        return [
-            Message("system", listed, static_chars=len(static)),
-            Message("user", request, daily_chars=n_daily if listed == static else 0),
-        ]
+        return [Message("system", listed, static_chars=len(static)), Message("user", request)]
 
 
 def tuned_instructions(tools: Iterable[Tool]) -> str:
     """The tools, a line each: name, arguments in the order of calls, what it does."""
-    return "\n".join(f"{_signature(tool)}: {_one_line(tool.description)}" for tool in COMPACT.arrange(tools))
+    return "\n".join(f"{_signature(tool)}: {_one_line(tool.description)}" for tool in RELATIVE.arrange(tools))
 
 
 def tuned_request(context: PlanContext, printer: PlanPrinter) -> str:
@@ -67,14 +62,8 @@ def tuned_request(context: PlanContext, printer: PlanPrinter) -> str:
 
 
 def short_clock(now: datetime) -> str:
-    """Day, coming days and time in few tokens: "Wed 2026-03-04 | Thu 03-05 Fri 03-06 ... | 09:12"."""
-    return f"{short_day(now)}{now:%H:%M}"
-
-
-def short_day(now: datetime) -> str:
-    """What :func:`short_clock` begins with: the same all day, so that engines may keep it."""
-    days = (now + timedelta(days=i) for i in range(1, _N_DAYS))
-    return f"{now:%a %Y-%m-%d} | {' '.join(f'{day:%a %m-%d}' for day in days)} | "
+    """Day and time in few tokens: "Wed 2026-03-04 09:12"."""
+    return f"{now:%a %Y-%m-%d %H:%M}"
 
 
 def _signature(tool: Tool) -> str:

@@ -12,7 +12,15 @@ from typing import Any
 
 from plait.errors import ConfigurationError, PlaitError
 from plait.models import LlamaModel
-from plait.planners import Plan, PlanContext, TunedPlanner, parse_plan, plan_grammar, print_plan
+from plait.planners import (
+    Plan,
+    PlanContext,
+    TunedPlanner,
+    parse_plan,
+    plan_grammar,
+    print_plan,
+    resolve_moments,
+)
 from plait.tools import Tool, Toolbox
 
 _CALL = re.compile(rb"^\d+ (?P<tool>[^(\n]+)\(", re.MULTILINE)  # a text in quotes has no line breaks
@@ -28,8 +36,14 @@ class Example:
     """When it is said."""
     query: str
     plan: Plan
+    """As the model is to write it: in the relative dialect, with days as the request names them."""
     skeleton: str = ""
     """Where it comes from."""
+
+    @property
+    def dated_plan(self) -> Plan:
+        """The plan with dates in the place of named days."""
+        return Plan(tuple(resolve_moments(task, self.toolbox[task.tool], self.now) for task in self.plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,7 @@ class PlanEncoder:
             GrammarError: there is no grammar for these tools.
         """
         planner = TunedPlanner(self._model, examples[0].toolbox)
-        grammar = plan_grammar(examples[0].toolbox, dialect="compact")
+        grammar = plan_grammar(examples[0].toolbox, dialect="relative")
         pairs = [self._pair(planner, example) for example in examples]
         for example, (prompt, plan) in zip(examples, pairs, strict=True):
             if len(prompt) + len(plan) > max_tokens:
@@ -145,7 +159,7 @@ class PlanEncoder:
 
     def _pair(self, planner: TunedPlanner, example: Example) -> tuple[list[int], list[int]]:
         prompt = self._model.prompt_tokens(planner.messages(PlanContext(example.query, now=example.now)))
-        text = print_plan(example.plan, example.toolbox, dialect="compact")
+        text = print_plan(example.plan, example.toolbox, dialect="relative")
         return prompt, self._model.answer_tokens(text)
 
     def _weights(self, plan: Sequence[int]) -> tuple[float, ...]:

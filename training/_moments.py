@@ -1,4 +1,7 @@
-"""Days, times of day and durations as people say them, with what they mean.
+"""Days, times of day and durations as people say them, with what they mean and how a plan has them.
+
+A plan names a day as the request does, where that leaves nothing to be reckoned; see
+:func:`~plait.planners.resolve_moment`.
 
 What a phrase means never depends on taste: hours without "am" or "pm" are said only where nobody would
 take them otherwise, and a weekday is "this" one in the same week and "next" in the following one.
@@ -44,7 +47,7 @@ class Said:
 
     words: str
     value: str
-    """As a plan has it: ``YYYY-MM-DD``, ``HH:MM``, both, or a number."""
+    """As a plan in the relative dialect has it, such as "Fri" or "03-05"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,9 @@ class Moment:
     """A day with a time, as said."""
 
     words: str
+    value: str
+    """As a plan in the relative dialect has it, such as "Fri 15:00"."""
     at: datetime
-
-    @property
-    def said(self) -> Said:
-        """As a plan has it."""
-        return Said(self.words, f"{self.at:%Y-%m-%d %H:%M}")
 
 
 def number_word(n: int) -> str:
@@ -117,55 +117,59 @@ def clock(random: Random) -> time:
     return time(hour, minute)
 
 
-def say_day(day: date, today: date, random: Random) -> str:
+def say_day(day: date, today: date, random: Random) -> Said:
     """A day from today on, with its preposition: "tomorrow", "on the 14th", "next Tuesday"."""
-    n = (day - today).days
-    ways: list[tuple[int, str]] = list(_dates(day, today))
+    n, name = (day - today).days, f"{day:%a}"
+    ways: list[tuple[int, str, str]] = list(_dates(day, today))
     if n == 0:
-        ways = [(1, "today")]
+        ways = [(1, "today", "today")]
     elif n == 1:
-        ways = [(12, "tomorrow"), *ways[:1]]
+        ways = [(12, "tomorrow", "tomorrow"), *ways[:1]]
     elif n == 2:
-        ways += [(5, "the day after tomorrow"), (1, "in two days")]
+        ways += [(5, "the day after tomorrow", "+2d"), (1, "in two days", "+2d")]
     if 2 <= n <= 6:
-        same_week = today.weekday() < day.weekday()
-        ways += [(14, f"on {day:%A}"), (4, f"{day:%A}"), (4, f"{'this' if same_week else 'next'} {day:%A}")]
-        ways += [(1, f"on {day:%a}"), (2, f"in {random.choice((str(n), number_word(n)))} days")]
+        this = "this" if today.weekday() < day.weekday() else "next"
+        days = random.choice((str(n), number_word(n)))
+        ways += [(14, f"on {day:%A}", name), (4, f"{day:%A}", name), (4, f"{this} {day:%A}", name)]
+        ways += [(1, f"on {name}", name), (2, f"in {days} days", f"+{n}d")]
     elif n == 7:
         ways += [
-            (8, f"next {day:%A}"),
-            (4, "in a week"),
-            (4, "a week from today"),
-            (2, f"{day:%A} next week"),
+            (8, f"next {day:%A}", name),
+            (4, "in a week", "+1w"),
+            (4, "a week from today", "+1w"),
+            (2, f"{day:%A} next week", name),
         ]
     elif 8 <= n <= 13:
-        ways += [(3, f"a week from {day:%A}"), (3, f"{day:%A} week")]
+        ways += [(3, f"a week from {day:%A}", f"{name}+1w"), (3, f"{day:%A} week", f"{name}+1w")]
     elif n in (14, 21):
         weeks = random.choice((str(n // 7), number_word(n // 7)))
-        ways += [(4, f"in {weeks} weeks"), (2, f"{weeks} weeks from today")]
-    return random.choices([way for _, way in ways], [weight for weight, _ in ways])[0]
+        value = f"+{n // 7}w"
+        ways += [(4, f"in {weeks} weeks", value), (2, f"{weeks} weeks from today", value)]
+    return random.choices(
+        [Said(words, value) for _, words, value in ways], [weight for weight, _, _ in ways]
+    )[0]
 
 
-def _dates(day: date, today: date) -> list[tuple[int, str]]:
-    month, short, d = f"{day:%B}", f"{day:%b}", day.day
+def _dates(day: date, today: date) -> list[tuple[int, str, str]]:
+    month, short, d, value = f"{day:%B}", f"{day:%b}", day.day, f"{day:%m-%d}"
     ways = [
-        (3, f"on {month} {d}"),
-        (2, f"on {d} {month}"),
-        (2, f"on {month} {ordinal(d)}"),
-        (2, f"on the {ordinal(d)} of {month}"),
-        (1, f"on {short} {d}"),
-        (1, f"{d} {short}"),
-        (1, f"on {day:%A}, {month} {d}"),
-        (1, f"on {day:%a} {d} {short}"),
-        (1, f"on {day:%Y-%m-%d}"),
-        (1, f"on {month} {d}, {day.year}"),
+        (3, f"on {month} {d}", value),
+        (2, f"on {d} {month}", value),
+        (2, f"on {month} {ordinal(d)}", value),
+        (2, f"on the {ordinal(d)} of {month}", value),
+        (1, f"on {short} {d}", value),
+        (1, f"{d} {short}", value),
+        (1, f"on {day:%A}, {month} {d}", value),
+        (1, f"on {day:%a} {d} {short}", value),
+        (1, f"on {day:%Y-%m-%d}", f"{day:%Y-%m-%d}"),
+        (1, f"on {month} {d}, {day.year}", f"{day:%Y-%m-%d}"),
     ]
     if d > 12:
-        ways += [(1, f"on {d}.{day.month}."), (1, f"on {d}/{day.month:02}")]
+        ways += [(1, f"on {d}.{day.month}.", value), (1, f"on {d}/{day.month:02}", value)]
     if 0 < (day - today).days < 28 and (day.month == today.month or d < today.day):
-        ways.append((4, f"on the {ordinal(d)}"))
+        ways.append((4, f"on the {ordinal(d)}", ordinal(d)))
     if d == 1 and (day - today).days < 31:
-        ways.append((3, "on the first of next month"))
+        ways.append((3, "on the first of next month", "1st"))
     return ways
 
 
@@ -205,21 +209,22 @@ def moment(now: datetime, random: Random, *, after: datetime | None = None) -> M
 
 def _day_and_clock(now: datetime, random: Random, *, first: date | None = None) -> Moment:
     day, at = day_after(first or now.date(), random), clock(random)
-    return Moment(join(day, at, now.date(), random), datetime.combine(day, at))
+    said = join(day, at, now.date(), random)
+    return Moment(said.words, said.value, datetime.combine(day, at))
 
 
-def join(day: date, at: time, today: date, random: Random) -> str:
+def join(day: date, at: time, today: date, random: Random) -> Said:
     """A day and a time in one phrase: "on Friday at 3 pm", "at noon tomorrow"."""
-    on, o_clock = say_day(day, today, random), say_clock(at, random)
+    said, o_clock = say_day(day, today, random), say_clock(at, random)
+    on, value = said.words, f"{said.value} {at:%H:%M}"
     parts = {range(5, 12): "morning", range(12, 18): "afternoon", range(18, 23): "evening"}
     part = next((name for hours, name in parts.items() if at.hour in hours), "night")
     bare = _without_part(o_clock)
     takes_part = on == "tomorrow" or on.removeprefix("on ") == f"{day:%A}"
     if takes_part and at.hour != 12 and random.random() < 0.15:
-        return f"{on} {part} at {bare}"
-    return random.choices(
-        (f"{on} at {o_clock}", f"at {o_clock} {on}", f"{on}, {o_clock}", f"{on} {o_clock}"), (10, 4, 2, 1)
-    )[0]
+        return Said(f"{on} {part} at {bare}", value)
+    ways = (f"{on} at {o_clock}", f"at {o_clock} {on}", f"{on}, {o_clock}", f"{on} {o_clock}")
+    return Said(random.choices(ways, (10, 4, 2, 1))[0], value)
 
 
 def _without_part(words: str) -> str:
@@ -238,12 +243,13 @@ def _today(now: datetime, random: Random) -> Moment:
         ways.append(f"this afternoon at {_without_part(o_clock)}")
     elif at.hour < 12:
         ways.append(f"this morning at {_without_part(o_clock)}")
-    return Moment(random.choice(ways), datetime.combine(now.date(), at))
+    return Moment(random.choice(ways), f"today {at:%H:%M}", datetime.combine(now.date(), at))
 
 
 def _soon(now: datetime, random: Random) -> Moment:
     minutes = random.choice((10, 15, 20, 30, 45, 60, 90, 120, 180, 240))
-    return Moment(f"in {say_duration(minutes, random)}", now + timedelta(minutes=minutes))
+    later = now + timedelta(minutes=minutes)
+    return Moment(f"in {say_duration(minutes, random)}", f"+{minutes}m", later)
 
 
 def duration(random: Random) -> int:

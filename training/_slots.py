@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from functools import cached_property
 from importlib.resources import files
 from random import Random
@@ -14,6 +14,7 @@ from typing import Any
 from zlib import crc32
 
 from plait.errors import ConfigurationError
+from plait.planners import is_day
 from plait.training._moments import (
     clock,
     day_after,
@@ -48,6 +49,7 @@ _DOMAINS = [
     "choir.example",
 ]
 _MAX_DRAWS = 1000
+_SOON = re.compile(r"\+[0-9]+m")
 _EXTENSION = re.compile(r"\.\w{2,4}$")
 
 
@@ -60,7 +62,7 @@ class Filled:
     value: Any
     """As an argument: text or a number."""
     at: datetime | None = None
-    """Where it is a moment: which one."""
+    """Where it is a moment: which one; the value names it as the words do."""
     pronoun: str = "they"
     """Where it is a person."""
 
@@ -220,10 +222,11 @@ class Filler:
         if is_day:
             day = day_after((self._latest or self._now).date(), self._random)
             self._latest = datetime.combine(day, time())
-            return Filled(say_day(day, self._now.date(), self._random), f"{day:%Y-%m-%d}", self._latest)
+            said = say_day(day, self._now.date(), self._random)
+            return Filled(said.words, said.value, self._latest)
         found = moment(self._now, self._random, after=self._latest)
         self._latest = found.at
-        return Filled(found.words, found.said.value, found.at)
+        return Filled(found.words, found.value, found.at)
 
     def _clock(self) -> Filled:
         at = self._clocks.pop(0)
@@ -251,4 +254,6 @@ def value_of(use: SlotUse, filled: Mapping[str, Filled]) -> Any:
     minutes = int(use.more) if use.more.isdecimal() else filled[use.more].value
     if one.at is None:
         raise ValueError(f"{use.name} is no moment that minutes could be added to")
-    return f"{one.at + timedelta(minutes=minutes):%Y-%m-%d %H:%M}"
+    if _SOON.fullmatch(one.value):
+        return f"+{int(one.value[1:-1]) + minutes}m"
+    return f"{one.value}{' 00:00' if is_day(one.value) else ''}+{minutes}m"

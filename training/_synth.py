@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from plait.errors import ConfigurationError
-from plait.planners import Plan, Task
+from plait.planners import Plan, Task, is_day
 from plait.tools import StringType, Tool, Toolbox, Type, UnionType
 from plait.training._phrasing import STYLES, Part, Style, phrase
 from plait.training._skeletons import Skeleton, Slot, SlotUse, ToolboxSkeletons, map_texts, split_marks, texts
@@ -23,7 +23,6 @@ from plait.training._variants import Guise, Variant, as_it_is, vary
 _FIRST_DAY = datetime(2024, 1, 1)
 _N_DAYS = 4 * 365
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LETTER = re.compile(r"[^\W\d_]")
 _STEM = 4  # letters; tools with words that begin alike may serve the same request
 
@@ -200,7 +199,7 @@ def _with_times(task: Task, toolbox: Toolbox) -> Task:
     moments = {a.name for a in toolbox[task.tool].arguments.fields if _is_moment(a.type)}
 
     def complete(name: str, value: Any) -> Any:
-        return f"{value} 00:00" if name in moments and _DAY.fullmatch(str(value)) else value
+        return f"{value} 00:00" if name in moments and is_day(str(value)) else value
 
     return Task(task.id, task.tool, {name: complete(name, value) for name, value in task.arguments.items()})
 
@@ -219,7 +218,7 @@ def _said(part: str | Slot, filled: Mapping[str, Filled]) -> Part:
 
 
 def _lower(one: Filled) -> Filled:
-    value = one.value.lower() if isinstance(one.value, str) else one.value
+    value = one.value.lower() if isinstance(one.value, str) and one.at is None else one.value
     return Filled(one.words.lower(), value, one.at, one.pronoun)
 
 

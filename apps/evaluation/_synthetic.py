@@ -67,10 +67,11 @@ class DataSetBenchmark:
     def score(self, item: Item, attempt: Attempt) -> Verdict:
         """Plan success, arguments right and tool recall."""
         example = self._examples[item.id]
-        found = score_plan(example.plan, attempt.plan, example.toolbox)
+        plan = example.dated_plan
+        found = score_plan(plan, attempt.plan, example.toolbox)
         scores = {
             "arguments_right": float(found.arguments_right),
-            "tool_recall": tool_recall(example.plan, example.toolbox),
+            "tool_recall": tool_recall(plan, example.toolbox),
             "right_tools": float(found.right_tools),
         }
         if attempt.unreadable:
@@ -81,4 +82,4 @@ class DataSetBenchmark:
 
 
 def _calls(example: Example) -> list[dict[str, Any]]:
-    return [{"tool": task.tool, "args": json_value(dict(task.arguments))} for task in example.plan]
+    return [{"tool": task.tool, "args": json_value(dict(task.arguments))} for task in example.dated_plan]

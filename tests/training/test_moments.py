@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plait.planners import resolve_moment
 from plait.training._moments import (
+    Said,
     clock,
     day_after,
     duration,
@@ -23,7 +25,8 @@ MANY = 400
 
 
 def ways(say: object, *arguments: object) -> set[str]:
-    return {say(*arguments, Random(seed)) for seed in range(MANY)}  # type: ignore[operator]
+    said = [say(*arguments, Random(seed)) for seed in range(MANY)]  # type: ignore[operator]
+    return {one.words if isinstance(one, Said) else one for one in said}
 
 
 def test_numbers_are_said_as_words() -> None:
@@ -79,7 +82,7 @@ def test_a_day_is_said_in_many_ways(days: int, some: set[str]) -> None:
 @given(st.integers(0, 400), st.integers(0, 3000))
 def test_weekdays_and_dates_in_words_are_those_of_the_day(days: int, seed: int) -> None:
     day = TODAY + timedelta(days=days)
-    words = say_day(day, TODAY, Random(seed))
+    words = say_day(day, TODAY, Random(seed)).words
     names = [f"{TODAY + timedelta(days=i):%A}" for i in range(7)]
     for name in names:
         if name in words:
@@ -94,7 +97,38 @@ def test_moments_come_after_now_and_after_the_one_before(seed: int) -> None:
     first = moment(now, random)
     second = moment(now, random, after=first.at)
     assert now < first.at < second.at
-    assert first.said.value == f"{first.at:%Y-%m-%d %H:%M}"
+    assert resolve_moment(first.value, now) == f"{first.at:%Y-%m-%d %H:%M}"
+    assert resolve_moment(second.value, now) == f"{second.at:%Y-%m-%d %H:%M}"
+
+
+@given(st.integers(0, 400), st.integers(0, 3000), st.dates(date(2024, 1, 1), date(2028, 12, 31)))
+def test_a_day_is_named_in_plans_so_that_it_is_that_day(days: int, seed: int, today: date) -> None:
+    day = today + timedelta(days=min(days, 364))
+    said = say_day(day, today, Random(seed))
+    assert resolve_moment(said.value, datetime.combine(today, time(12))) == f"{day:%Y-%m-%d}"
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("today", "today"),
+        ("tomorrow", "tomorrow"),
+        ("the day after tomorrow", "+2d"),
+        ("on Friday", "Fri"),
+        ("on March 6", "03-06"),
+        ("in a week", "+1w"),
+        ("next Wednesday", "Wed"),
+        ("a week from Friday", "Fri+1w"),
+        ("in two weeks", "+2w"),
+        ("on the 10th", "10th"),
+        ("on 2026-03-10", "2026-03-10"),
+        ("on the first of next month", "1st"),
+    ],
+)
+def test_plans_name_a_day_as_it_is_said(words: str, value: str) -> None:
+    days = [TODAY + timedelta(days=n) for n in range(30)]
+    said = {say_day(day, TODAY, Random(seed)) for day in days for seed in range(MANY)}
+    assert {one.value for one in said if one.words == words} == {value}
 
 
 def test_late_in_the_evening_there_still_is_a_moment() -> None:
@@ -102,7 +136,7 @@ def test_late_in_the_evening_there_still_is_a_moment() -> None:
 
 
 def test_a_part_of_the_day_is_said_once() -> None:
-    said = {join(TODAY + timedelta(days=1), time(8), TODAY, Random(seed)) for seed in range(MANY)}
+    said = {join(TODAY + timedelta(days=1), time(8), TODAY, Random(seed)).words for seed in range(MANY)}
     assert any(words.startswith("tomorrow morning at") for words in said)
     assert all(words.count("morning") <= 1 for words in said)
 

@@ -7,7 +7,17 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer
 
 from plait.errors import ConfigurationError
-from plait.planners import Plan, Ref, Task, Template, parse_plan, plan_grammar, print_plan
+from plait.planners import (
+    Plan,
+    Ref,
+    Task,
+    Template,
+    parse_plan,
+    plan_grammar,
+    print_plan,
+    resolve_moment,
+    resolve_moments,
+)
 from plait.tools import Tool, Toolbox
 from plait.training import (
     SPLITS,
@@ -62,7 +72,10 @@ def test_slots_of_one_request_differ_and_moments_rise(assistant: Toolbox) -> Non
         filled = Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)
         words = [one.words.casefold() for one in filled.values()]
         assert len(set(words)) == len(words)
-        assert filled["t1"].value < filled["t2"].value
+        first, second = filled["t1"].at, filled["t2"].at
+        assert first is not None
+        assert second is not None
+        assert first < second
         assert filled["c1"].value < filled["c2"].value
 
 
@@ -88,10 +101,23 @@ def test_a_later_moment_is_reckoned_from_the_first(assistant: Toolbox) -> None:
     )
     random = Random(5)
     filled = Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)
-    [task] = make_item(found, assistant, as_it_is(assistant), NOW, Vocabulary(Random(5)), Random(5)).plan
-    start, end = (datetime.fromisoformat(task.arguments[key]) for key in ("start_date", "end_date"))
-    assert (end - start).total_seconds() / 60 >= 10
-    assert filled["m1"].value >= 10
+    minutes = filled["m1"].value
+    assert value_of(SlotUse("t1", "m1"), filled) == f"{filled['t1'].value}+{minutes}m"
+    for seed in range(60):
+        item = make_item(found, assistant, as_it_is(assistant), NOW, Vocabulary(Random(seed)), Random(seed))
+        [task] = (resolve_moments(task, assistant[task.tool], NOW) for task in item.plan)
+        start, end = (datetime.fromisoformat(task.arguments[key]) for key in ("start_date", "end_date"))
+        assert start > NOW
+        assert 10 <= (end - start).total_seconds() / 60 <= 240
+
+
+@pytest.mark.parametrize(
+    ("value", "later"),
+    [("Fri 15:00", "Fri 15:00+30m"), ("+20m", "+50m"), ("Fri", "Fri 00:00+30m")],
+)
+def test_minutes_are_added_to_whatever_names_a_moment(value: str, later: str) -> None:
+    filled = {"t1": Filled("", value, NOW)}
+    assert value_of(SlotUse("t1", "30"), filled) == later
 
 
 def test_a_day_where_a_tool_takes_a_moment_is_its_midnight(
@@ -133,7 +159,7 @@ def test_values_stand_where_they_are_arguments_and_words_where_they_are_text(
     assert item.query.startswith("tell ")
     assert phone.arguments["name"] == words[0].removeprefix("my ").removeprefix("the ").removeprefix("our ")
     assert sms.arguments["message"] == f"See you {words[2].partition(', and remind')[0]}, {words[0]}"
-    datetime.strptime(reminder.arguments["due_date"], "%Y-%m-%d %H:%M")
+    assert datetime.fromisoformat(resolve_moment(reminder.arguments["due_date"], NOW)) > NOW
 
 
 def test_a_transcript_has_no_capitals_and_its_plan_has_none_that_were_said(
@@ -170,9 +196,9 @@ def test_every_plan_obeys_the_grammar_of_the_tools_that_are_offered(main: Toolbo
     for source, guises in ((main, assistant_guises()), *((box, None) for box in others[:12])):
         fitting = [tool for tool in strangers if tool.name not in source.toolbox.names]
         for group in synthesize(source, Recipe(48, seed=11), others=fitting, guises=guises):
-            grammar = plan_grammar(group.toolbox, dialect="compact").lark
+            grammar = plan_grammar(group.toolbox, dialect="relative").lark
             for item in group.items:
-                text = print_plan(item.plan, group.toolbox, dialect="compact")
+                text = print_plan(item.plan, group.toolbox, dialect="relative")
                 matcher = LLMatcher(tokenizer, grammar)
                 assert matcher.consume_tokens(tokenizer.tokenize_str(text)), (item.skeleton, text)
                 assert matcher.is_accepting()

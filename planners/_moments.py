@@ -1,0 +1,128 @@
+"""Moments as people say them, in the plans of small models: "Fri 15:00" instead of a date to be reckoned.
+
+A small model repeats what it reads far more surely than it counts days or adds minutes. So plans in the
+dialect "relative" may name a day as the request does, and what is meant is worked out here, from the clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from plait.planners._plan import Task
+from plait.tools import ArrayType, StringType, Tool, Type, UnionType
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+_DAY = (
+    rf"today|tomorrow|(?P<weekday>{'|'.join(WEEKDAYS)})(?:\+(?P<later>[0-9]{{1,2}})w)?"
+    r"|\+(?P<count>[0-9]{1,3})(?P<unit>[dw])|(?P<nth>[0-9]{1,2})(?:st|nd|rd|th)"
+    r"|(?P<month>[0-9]{2})-(?P<of_month>[0-9]{2})|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+)
+_IS_DAY = re.compile(_DAY)
+_MOMENT = re.compile(
+    rf"(?P<day>{_DAY})(?: (?P<clock>[0-9]{{2}}:[0-9]{{2}})(?:\+(?P<more>[0-9]{{1,4}})m)?)?"
+    r"|\+(?P<soon>[0-9]{1,4})m"
+)
+_MONTHS = 12
+_YEARS_TO_LEAP = 9
+
+
+def is_day(text: str) -> bool:
+    """Whether ``text`` names a day, and no time."""
+    return _IS_DAY.fullmatch(text) is not None
+
+
+def resolve_moments(task: Task, tool: Tool, now: datetime) -> Task:
+    """``task`` with dates in the place of days that are named, in arguments that are dates or moments."""
+    types = {argument.name: argument.type for argument in tool.arguments.fields}
+    arguments = {
+        name: _resolved(value, types[name], now) if name in types else value
+        for name, value in task.arguments.items()
+    }
+    return replace(task, arguments=arguments)
+
+
+def resolve_moment(text: str, now: datetime) -> str:
+    """What ``text`` means at ``now``: ``YYYY-MM-DD``, or with ``HH:MM`` behind it.
+
+    ========================  ================================================
+    ``today``, ``tomorrow``
+    ``Fri``, ``Fri+1w``       the next Friday after today; a week after that
+    ``+3d``, ``+2w``          in so many days or weeks
+    ``14th``                  the next 14th of a month, from today on
+    ``03-05``                 the next March 5, from today on
+    ``2027-03-05``            that day
+    ``Fri 15:00``             a day with a time
+    ``Fri 15:00+90m``         so many minutes later
+    ``+20m``                  in so many minutes from now
+    ========================  ================================================
+
+    What is none of these, or no day of the calendar, is given back as it is.
+    """
+    found = _MOMENT.fullmatch(text)
+    if found is None:
+        return text
+    try:
+        if found["soon"]:
+            return f"{now + timedelta(minutes=int(found['soon'])):%Y-%m-%d %H:%M}"
+        day = _day(found, now.date())
+        if not found["clock"]:
+            return f"{day:%Y-%m-%d}"
+        at = datetime.combine(day, datetime.strptime(found["clock"], "%H:%M").time())
+        return f"{at + timedelta(minutes=int(found['more'] or 0)):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError):
+        return text
+
+
+def _day(found: re.Match[str], today: date) -> date:
+    if found["weekday"]:
+        ahead = (WEEKDAYS.index(found["weekday"]) - today.weekday() - 1) % 7 + 1
+        return today + timedelta(days=ahead, weeks=int(found["later"] or 0))
+    if found["count"]:
+        return today + int(found["count"]) * timedelta(days=7 if found["unit"] == "w" else 1)
+    if found["nth"]:
+        months = ((today.month - 1 + n) for n in range(_MONTHS))
+        return _next(today, [(today.year + n // 12, n % 12 + 1, int(found["nth"])) for n in months])
+    if found["month"]:
+        years = range(today.year, today.year + _YEARS_TO_LEAP)
+        return _next(today, [(year, int(found["month"]), int(found["of_month"])) for year in years])
+    if found["date"]:
+        return date.fromisoformat(found["date"])
+    return today + timedelta(days=found["day"] == "tomorrow")
+
+
+def _next(today: date, candidates: Sequence[tuple[int, int, int]]) -> date:
+    """The first of the candidates, as year, month and day, that exists and is not over.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for year, month, day in candidates:
+        try:
+            found = date(year, month, day)
+        except ValueError:
+            continue  # no February 30
+        if found >= today:
+            return found
+    raise ValueError("no such day")
+
+
+def _resolved(value: Any, type_: Type, now: datetime) -> Any:
+    if isinstance(value, str):
+        return resolve_moment(value, now) if _is_moment(type_) else value
+    if isinstance(value, list):
+        items = next((one for one in _options(type_) if isinstance(one, ArrayType)), None)
+        return [_resolved(item, items.items, now) for item in value] if items is not None else value
+    return value
+
+
+def _is_moment(type_: Type) -> bool:
+    return any(isinstance(o, StringType) and o.format in ("date", "date-time") for o in _options(type_))
+
+
+def _options(type_: Type) -> Sequence[Type]:
+    return type_.options if isinstance(type_, UnionType) else (type_,)
