@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-QUERY  ?= Invite Thandiwe and Maya Okafor to a budget review on Monday from 10 to 11:30, and summarize budget-2027.pdf and save the summary in a note called Budget review
+QUERY  ?= Summarize budget-2027.pdf, mail the summary to Thandiwe and Maya Okafor, and remind me on Monday at 10 to call Kenji
 
 bin      := $(VENV)/bin
 folders  := plait tools tools/assistant models retrieval planners training orchestrator apps apps/assistant apps/evaluation apps/voice apps/web

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _BASE = "smollm2-135m"
 _SAID_EVERY = 20  # steps, where no bar can be drawn
 _SMOOTHED = 0.9
+_CUDA_WITH_BF16 = (8, 0)  # Ampere
 _BEST = "adapter.gguf"
 
 
@@ -184,14 +185,22 @@ def _device(name: str) -> str:
     return name
 
 
+def _has_amx() -> bool:
+    """Whether the CPU multiplies matrices in bf16; older PyTorch cannot tell, and then it is as if not."""
+    import torch
+
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16", False))
+
+
 def _precision(name: str, device: str) -> torch.dtype:
     import torch
 
     choices = {"bf16": torch.bfloat16, "fp32": torch.float32}
     if name == "auto":
         has_units = {
-            "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
-            "cpu": lambda: torch.cpu.get_capabilities().get("amx_bf16", False),
+            "cuda": lambda: torch.cuda.get_device_capability() >= _CUDA_WITH_BF16,
+            "cpu": _has_amx,
         }
         return choices["bf16" if device in has_units and has_units[device]() else "fp32"]
     if name not in choices:

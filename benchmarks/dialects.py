@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import llama_cpp
 import numpy as np
@@ -43,7 +43,7 @@ from plait.planners import (
 from plait.tools import Toolbox
 
 REQUESTS = Path(__file__).with_name("assistant_dev.jsonl")
-DIALECTS: tuple[DialectName, ...] = get_args(DialectName)
+DIALECTS: tuple[DialectName, ...] = ("keyword", "compact")
 BATCH_SIZES = (1, 2, 4, 16)
 CURVES = {
     "Qwen2.5-Coder-1.5B": (1.0, 1.5, 2.4, 4.4),

@@ -33,7 +33,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -67,7 +67,7 @@ N_AT_ONCE = 12
 MAX_TOKENS = 200
 CONTEXT = 4096
 
-DIALECTS: tuple[DialectName, ...] = get_args(DialectName)
+DIALECTS: tuple[DialectName, ...] = ("keyword", "compact")
 THEIRS = "llama-cpp-python"
 ENGINES = (THEIRS, "plain", "forced", "forced, drafts", "compact, drafts")
 """Their loop, and ours with one trick after another."""

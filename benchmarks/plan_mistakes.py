@@ -147,7 +147,10 @@ def main(
 ) -> None:
     """Say what a run got wrong."""
     lines = (run / "items.jsonl").read_text(encoding="utf-8").splitlines()
-    found = mistakes_of([json.loads(line) for line in lines])
+    items = [json.loads(line) for line in lines]
+    if any(item["gold"] is None for item in items):
+        raise typer.BadParameter(f"{run} was kept without its right plans; run plait eval plans again")
+    found = mistakes_of(items)
     if as_json:
         print(json.dumps(asdict(found), indent=2))
         return

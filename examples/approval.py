@@ -8,7 +8,6 @@ Reads run ahead of the question, writes wait for the answer, and what is decline
 from collections.abc import Callable
 
 from plait import Agent, ChatModel, Plan, PlanExample, Run, tool
-from plait.models import DEFAULT_MODEL
 from plait.orchestrator import ApprovalRequest, PendingCall
 from plait.planners import parse_plan
 from plait.tools import call_in_thread
@@ -66,7 +65,7 @@ def is_small_refund(call: PendingCall) -> bool:
     return call.tool.name == "refund" and isinstance(amount, float) and amount <= APPROVED_UP_TO_EUROS
 
 
-def main(model: ChatModel | str = DEFAULT_MODEL, ask: Callable[[str], str] = input) -> Run:
+def main(model: ChatModel | str = "qwen2.5-coder-1.5b", ask: Callable[[str], str] = input) -> Run:
     async def approve(request: ApprovalRequest) -> set[int]:
         """The numbers of the calls that may be made; the question does not hold up the event loop."""
         approved = set()

@@ -9,7 +9,6 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool as langchain_tool
 
 from plait import Agent, ChatModel, Plan, PlanExample, Run, ToolAnnotations
-from plait.models import DEFAULT_MODEL
 from plait.planners import parse_plan
 from plait.tools import from_langchain
 
@@ -47,7 +46,7 @@ def as_sentence(run: Run) -> str:
     return f"{len(run.tasks)} calls gave: {run.answer}"
 
 
-def main(model: ChatModel | str = DEFAULT_MODEL) -> str:
+def main(model: ChatModel | str = "qwen2.5-coder-1.5b") -> str:
     # A LangChain tool may be given to the agent as it is. Wrapping it says what plait cannot know.
     reads = ToolAnnotations(read_only=True)
     tools = [from_langchain(t, annotations=reads) for t in (postage, add)]

@@ -9,7 +9,6 @@ llama-server and vLLM are sent a grammar, others a JSON schema; plait asks the s
 import asyncio
 
 from plait import Agent, ChatModel, HTTPModel, Run, tool
-from plait.models import DEFAULT_MODEL
 from plait.planners import CompilerPlanner
 
 BASE_URL = "http://localhost:8080/v1"
@@ -48,7 +47,9 @@ async def answer(model: ChatModel | str, base_url: str, planner_model: str) -> R
 
 
 def main(
-    model: ChatModel | str = DEFAULT_MODEL, base_url: str = BASE_URL, planner_model: str = PLANNER_MODEL
+    model: ChatModel | str = "qwen2.5-coder-1.5b",
+    base_url: str = BASE_URL,
+    planner_model: str = PLANNER_MODEL,
 ) -> Run:
     run = asyncio.run(answer(model, base_url, planner_model))
     print(run.plan)

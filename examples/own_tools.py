@@ -9,7 +9,6 @@ from typing import Literal
 
 from plait import Agent, ChatModel, Run, tool
 from plait.errors import ToolCallError
-from plait.models import DEFAULT_MODEL
 
 REQUEST = "How many jars of honey are in stock, and what is the price of one converted to US dollars?"
 
@@ -50,7 +49,7 @@ def _on_shelf(product: str) -> tuple[int, float]:
     return SHELF[product]
 
 
-def main(model: ChatModel | str = DEFAULT_MODEL) -> Run:
+def main(model: ChatModel | str = "qwen2.5-coder-1.5b") -> Run:
     run = Agent(model, [stock, price, convert_euros]).run_sync(REQUEST)
     print(run.plan)
     for outcome in run.tasks:

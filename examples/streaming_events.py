@@ -6,7 +6,6 @@ python examples/streaming_events.py
 import asyncio
 
 from plait import Agent, ChatModel, tool
-from plait.models import DEFAULT_MODEL
 from plait.orchestrator import (
     AnswerTextWritten,
     PlanFinished,
@@ -61,7 +60,7 @@ async def run(model: ChatModel | str) -> None:
         await watch(agent, REQUEST)
 
 
-def main(model: ChatModel | str = DEFAULT_MODEL) -> None:
+def main(model: ChatModel | str = "qwen2.5-coder-1.5b") -> None:
     asyncio.run(run(model))
 
 

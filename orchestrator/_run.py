@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from plait.errors import PlaitError
@@ -33,6 +34,8 @@ class Run:
 
     query: str
     answer: str = ""
+    now: datetime | None = field(default=None, repr=False)
+    """When the request was made, for planners and joiners; ``None``: they are told no time."""
     """The answer; empty if the run failed before there was one."""
     plans: list[Plan] = field(default_factory=list)
     """The plans in order; the tasks of a replan are numbered on."""

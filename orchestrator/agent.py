@@ -178,7 +178,7 @@ class Agent:
 
     async def plan(self, query: str, *, on_event: Emit | None = None) -> Run:
         """Plan ``query`` and call nothing; the run has the plan and no tasks."""
-        run = Run(query)
+        run = Run(query, now=self._now() if self._now is not None else None)
         clock = _clock()
         planning = _Planning(run, self._context(run, History(), 0, ""), clock, on_event or _ignore)
         try:
@@ -231,7 +231,7 @@ class Agent:
     async def _run(self, query: str, emit: Emit, earlier: Sequence[Run] = ()) -> Run:
         """The core loop: plan and fetch, join, and again while another plan is wanted."""
         history = recall(earlier, self.model, max_tokens=self._history_tokens)
-        run = Run(query)
+        run = Run(query, now=self._now() if self._now is not None else None)
         clock = _clock()
         emit(RunStarted(clock(), query))
         feedback = ""
@@ -336,7 +336,7 @@ class Agent:
     def _context(self, run: Run, history: History, round_: int, feedback: str) -> PlanContext:
         return PlanContext(
             query=run.query,
-            now=self._now() if self._now is not None else None,
+            now=run.now,
             outcomes=tuple(run.tasks),
             plans=tuple(run.plans),
             feedback=feedback,

@@ -1,19 +1,19 @@
 """Moments as people say them, in the plans of small models: "Fri 15:00" instead of a date to be reckoned.
 
-A small model repeats what it reads far more surely than it counts days or adds minutes. So plans in the
-dialect "relative" may name a day as the request does, and what is meant is worked out here, from the clock.
+A small model need not count days or add minutes if it may repeat what it reads. So plans in the dialect
+"relative" may name a day as the request does, and what is meant is worked out here, from the clock.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from plait.planners._plan import Task
-from plait.tools import ArrayType, StringType, Tool, Type, UnionType
+from plait.tools import ArrayType, EnumType, ObjectType, StringType, Tool, Type, UnionType
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -24,8 +24,8 @@ _DAY = (
 )
 _IS_DAY = re.compile(_DAY)
 _MOMENT = re.compile(
-    rf"(?P<day>{_DAY})(?: (?P<clock>[0-9]{{2}}:[0-9]{{2}})(?:\+(?P<more>[0-9]{{1,4}})m)?)?"
-    r"|\+(?P<soon>[0-9]{1,4})m"
+    rf"(?P<day>{_DAY})(?: (?P<clock>[0-9]{{2}}:[0-9]{{2}})(?:\+(?P<more>[0-9]{{1,5}})m)?)?"
+    r"|\+(?P<soon>[0-9]{1,5})m"
 )
 _MONTHS = 12
 _YEARS_TO_LEAP = 9
@@ -68,7 +68,7 @@ def resolve_moment(text: str, now: datetime) -> str:
         return text
     try:
         if found["soon"]:
-            return f"{now + timedelta(minutes=int(found['soon'])):%Y-%m-%d %H:%M}"
+            return f"{_later(now, int(found['soon'])):%Y-%m-%d %H:%M}"
         day = _day(found, now.date())
         if not found["clock"]:
             return f"{day:%Y-%m-%d}"
@@ -76,6 +76,13 @@ def resolve_moment(text: str, now: datetime) -> str:
         return f"{at + timedelta(minutes=int(found['more'] or 0)):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError):
         return text
+
+
+def _later(now: datetime, minutes: int) -> datetime:
+    """Of minutes that pass; where the clocks are changed meanwhile, it shows another hour."""
+    if now.tzinfo is None:
+        return now + timedelta(minutes=minutes)
+    return (now.astimezone(UTC) + timedelta(minutes=minutes)).astimezone(now.tzinfo)
 
 
 def _day(found: re.Match[str], today: date) -> date:
@@ -112,17 +119,27 @@ def _next(today: date, candidates: Sequence[tuple[int, int, int]]) -> date:
 
 
 def _resolved(value: Any, type_: Type, now: datetime) -> Any:
+    options = type_.options if isinstance(type_, UnionType) else (type_,)
     if isinstance(value, str):
-        return resolve_moment(value, now) if _is_moment(type_) else value
-    if isinstance(value, list):
-        items = next((one for one in _options(type_) if isinstance(one, ArrayType)), None)
-        return [_resolved(item, items.items, now) for item in value] if items is not None else value
+        return resolve_moment(value, now) if _is_moment(value, options) else value
+    for option in options:
+        match value, option:
+            case list(), ArrayType():
+                types = [*option.prefix[: len(value)], *[option.items] * (len(value) - len(option.prefix))]
+                return [_resolved(item, kind, now) for item, kind in zip(value, types, strict=True)]
+            case Mapping(), ObjectType():
+                known = {field.name: field.type for field in option.fields}
+                kinds = {key: known.get(key, option.extra) for key in value}
+                return {
+                    key: item if (kind := kinds[key]) is None else _resolved(item, kind, now)
+                    for key, item in value.items()
+                }
     return value
 
 
-def _is_moment(type_: Type) -> bool:
-    return any(isinstance(o, StringType) and o.format in ("date", "date-time") for o in _options(type_))
-
-
-def _options(type_: Type) -> Sequence[Type]:
-    return type_.options if isinstance(type_, UnionType) else (type_,)
+def _is_moment(text: str, options: Sequence[Type]) -> bool:
+    """Whether ``text`` stands for a date or a moment, and not for itself."""
+    texts = [one for one in options if isinstance(one, StringType)]
+    if any(text in one.values for one in options if isinstance(one, EnumType)):
+        return False
+    return bool(texts) and all(one.format in ("date", "date-time") for one in texts)

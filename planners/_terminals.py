@@ -24,7 +24,8 @@ _NAMED_DAY = (
     "|([0][1-9]|[1][0-2])[-]([0][1-9]|[12][0-9]|[3][01])"
 )
 _DAY = f"({_DATE}|{_NAMED_DAY})"
-_MINUTES = "[+][1-9][0-9]{0,3}[m]"
+_CLOCK = "([01][0-9]|[2][0-3])[:][0-5][0-9]"
+_MINUTES = "[+][1-9][0-9]{0,4}[m]"
 
 PATTERNS = {
     "INTEGER": f"[-]?{_UNSIGNED}",
@@ -52,7 +53,7 @@ def patterns(*, separator: str, relative: bool = False) -> dict[str, str]:
     """
     if not relative:
         return {**PATTERNS, "DATETIME": f"{_DATE}{separator}{_TIME}"}
-    return {**PATTERNS, "DATE": _DAY, "DATETIME": f"({_DAY}{separator}{_TIME}({_MINUTES})?|{_MINUTES})"}
+    return {**PATTERNS, "DATE": _DAY, "DATETIME": f"({_DAY}{separator}{_CLOCK}({_MINUTES})?|{_MINUTES})"}
 
 
 def number_pattern(type_: NumberType) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _ROWS = 1024  # computed together, so that their scores stay in the cache
 
@@ -52,6 +53,8 @@ class Sight:
         """What is computed at once; for each query first what it sees of the prefix."""
         behind = repeats * (self.n_prefix + sum(n_sequences * n for n_sequences, n in self.tails))
         keys = slice(0, self.n_prefix)
+        if self.n_prefix == 0:
+            behind = 0  # there is nothing before the tails that they could see
         for i in range(0, repeats * self.n_prefix, _ROWS):
             rows = slice(i, min(i + _ROWS, repeats * self.n_prefix))
             yield _Piece(rows, keys, 1, self.prefix_mask[rows])
@@ -126,6 +129,7 @@ class _Attention(torch.autograd.Function):
         return result
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
         q, k, v, result, highest, sums = ctx.saved_tensors
         # The division by the sums is done here, once, instead of to all shares.

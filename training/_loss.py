@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 _ROWS = 128  # tokens whose logits exist at the same time
@@ -50,6 +51,7 @@ class _CrossEntropy(torch.autograd.Function):
         return (each * shares).sum(), plain
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *wanted: Tensor) -> Any:
         (gradient,) = ctx.saved_tensors
         return gradient * wanted[0], None, None, None

@@ -152,6 +152,11 @@ def say_day(day: date, today: date, random: Random) -> Said:
 
 def _dates(day: date, today: date) -> list[tuple[int, str, str]]:
     month, short, d, value = f"{day:%B}", f"{day:%b}", day.day, f"{day:%m-%d}"
+    if day >= _a_year_after(today):
+        return [
+            (1, f"on {day:%Y-%m-%d}", f"{day:%Y-%m-%d}"),
+            (2, f"on {month} {d}, {day.year}", f"{day:%Y-%m-%d}"),
+        ]
     ways = [
         (3, f"on {month} {d}", value),
         (2, f"on {d} {month}", value),
@@ -168,9 +173,14 @@ def _dates(day: date, today: date) -> list[tuple[int, str, str]]:
         ways += [(1, f"on {d}.{day.month}.", value), (1, f"on {d}/{day.month:02}", value)]
     if 0 < (day - today).days < 28 and (day.month == today.month or d < today.day):
         ways.append((4, f"on the {ordinal(d)}", ordinal(d)))
-    if d == 1 and (day - today).days < 31:
+    if d == 1 < today.day and (day - today).days < 31:
         ways.append((3, "on the first of next month", "1st"))
     return ways
+
+
+def _a_year_after(today: date) -> date:
+    """The first day that month and day do not tell from one before."""
+    return today.replace(year=today.year + 1, day=min(today.day, 28))
 
 
 def ordinal(n: int) -> str:

@@ -159,14 +159,14 @@ class LoRANetwork(nn.Module):
         reader = GGUFReader(path)
         found = {tensor.name: torch.tensor(tensor.data).float() for tensor in reader.tensors}
         alpha = reader.get_field("adapter.lora.alpha")
-        scale = alpha.contents() if alpha is not None else None
+        scale = alpha.contents() if alpha is not None else math.nan
         own = {
             f"{name}.lora_{letter}": matrix
             for name, *pair in self.adapters()
             for letter, matrix in zip("ab", pair, strict=True)
         }
-        shapes = {name: matrix.shape for name, matrix in own.items()}
-        if scale != self.alpha or shapes != {name: matrix.shape for name, matrix in found.items()}:
+        shapes, theirs = ({name: one.shape for name, one in each.items()} for each in (own, found))
+        if shapes != theirs or not math.isclose(scale, self.alpha, rel_tol=1e-6):
             raise RuntimeError(f"{path} has an adapter of another shape")
         with torch.no_grad():
             for name, matrix in own.items():

@@ -254,6 +254,8 @@ def value_of(use: SlotUse, filled: Mapping[str, Filled]) -> Any:
     minutes = int(use.more) if use.more.isdecimal() else filled[use.more].value
     if one.at is None:
         raise ValueError(f"{use.name} is no moment that minutes could be added to")
+    if not minutes:
+        return one.value
     if _SOON.fullmatch(one.value):
         return f"+{int(one.value[1:-1]) + minutes}m"
     return f"{one.value}{' 00:00' if is_day(one.value) else ''}+{minutes}m"

@@ -1,7 +1,10 @@
 """Days that plans name as people do, resolved against the clock."""
 
+import contextlib
 import re
 from datetime import date, datetime, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -100,6 +103,39 @@ def test_only_arguments_that_are_dates_or_moments_are_resolved() -> None:
     assert resolve_moments(strange, book, NOW) == strange
 
 
+@tool
+def nested(
+    spans: list[tuple[date, date]],
+    by_name: dict[str, datetime],
+    kind: Literal["today", "later"] | date,
+    text: str | date,
+) -> str:
+    """Dates in all places where types may have them."""
+    return text
+
+
+def test_dates_are_found_at_any_depth_and_texts_that_mean_themselves_are_left() -> None:
+    arguments = {
+        "spans": [["Fri", "Fri+1w"], ["tomorrow", "+3d"]],
+        "by_name": {"Mon": "Mon 09:00", "x": "+5m"},
+        "kind": "today",
+        "text": "tomorrow",
+    }
+    assert resolve_moments(Task(1, "nested", arguments), nested, NOW).arguments == {
+        "spans": [["2026-03-06", "2026-03-13"], ["2026-03-05", "2026-03-07"]],
+        "by_name": {"Mon": "2026-03-09 09:00", "x": "2026-03-04 17:45"},
+        "kind": "today",
+        "text": "tomorrow",
+    }
+    later = resolve_moments(Task(1, "nested", {"kind": "Fri"}), nested, NOW)
+    assert later.arguments == {"kind": "2026-03-06"}
+
+
+def test_minutes_from_now_are_those_that_pass_when_clocks_are_changed() -> None:
+    before = datetime(2026, 3, 29, 1, 50, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert resolve_moment("+20m", before) == "2026-03-29 03:10"
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("now", [NOW, None])
 async def test_a_planner_of_the_relative_dialect_gives_dates(now: datetime | None) -> None:
@@ -122,6 +158,23 @@ async def test_other_dialects_have_dates_only() -> None:
         for form in (grammar.lark, grammar.gbnf):
             assert form is not None
             assert ("[F][r][i]" in form) == (dialect == "relative")
+
+
+@given(st.data(), st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1)))
+def test_whatever_the_grammar_allows_is_a_date_then_or_no_day_of_the_calendar(
+    data: st.DataObject, now: datetime
+) -> None:
+    allowed = patterns(separator="[ ]", relative=True)
+    for name, form in (("DATE", "%Y-%m-%d"), ("DATETIME", "%Y-%m-%d %H:%M")):
+        text = data.draw(st.from_regex(allowed[name], fullmatch=True))
+        found = resolve_moment(text, now)
+        if found == text:
+            with contextlib.suppress(ValueError):
+                datetime.strptime(text, form)
+                return
+            assert re.search(r"02-(29|3.)|(04|06|09|11)-31|[0-9]-(29|3.)", text), text
+        else:
+            assert datetime.strptime(found, form) is not None
 
 
 def test_what_is_resolved_is_what_the_grammar_allows() -> None:

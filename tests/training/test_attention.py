@@ -49,6 +49,15 @@ def test_it_is_attention_and_its_gradient_is_attentions(
         torch.testing.assert_close(gradient, right, rtol=1e-4, atol=1e-5)
 
 
+def test_sequences_that_have_nothing_in_common_attend_to_themselves() -> None:
+    random = torch.Generator().manual_seed(2)
+    q, k, v = (torch.randn(N_KV_HEADS, n, LENGTH, generator=random) for n in (REPEATS * 5, 5, 5))
+    found = attend(q, k, v, Sight.of(0, ((1, 5),), REPEATS, q.dtype, q.device))
+    mask = torch.ones(5, 5).tril().bool().repeat_interleave(REPEATS, 0)
+    expected = functional.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=mask, scale=1.0)
+    torch.testing.assert_close(found, expected[0])
+
+
 def test_scores_far_apart_neither_overflow_nor_vanish(qkv: tuple[torch.Tensor, ...]) -> None:
     q, k, v = (one.detach() for one in qkv)
     found = ours(q * 300, k, v)
