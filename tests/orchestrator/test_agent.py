@@ -146,6 +146,18 @@ async def test_a_failure_is_mended_by_another_plan_that_keeps_what_was_done(desk
     assert "from call 4 on" in replanned
 
 
+async def test_all_plans_of_a_run_are_of_the_moment_of_the_request(desk: Desk) -> None:
+    """So what a second plan says of the time is what the first one said, and is not done again."""
+    times = iter([NOW, datetime(2027, 1, 1)])
+    plans = ('1. find_email(name="Sidd")\n2. join()', '2. find_email(name="Sid")\n3. join()')
+    agent = desk.agent(*plans, now=lambda: next(times))
+    run = await agent.run("Sidd's email?")
+    assert run.now == NOW
+    for request in agent.model.requests:  # type: ignore[attr-defined]
+        assert "2026-11-21" in request.messages[-1].content
+        assert "2027" not in request.messages[-1].content
+
+
 async def test_a_replan_that_repeats_a_finished_call_gets_its_result_and_calls_nothing(desk: Desk) -> None:
     agent = desk.agent(
         '1. find_email(name="Ana")\n2. find_email(name="Bo")\n3. join()',
