@@ -6,6 +6,7 @@ import ctypes
 import sys
 from collections import deque
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from plait.errors import MissingExtraError
@@ -36,12 +37,18 @@ def model_options(lib: Any) -> Any:
     Where it is compiled for Intel's AMX it moves weights to buffers of a layout of its own. Compiled by GCC
     12, the first product with such weights ends the process: the compiler drops stores to the configuration,
     since its ``_tile_loadconfig`` claims to read 8 of the 64 bytes (the crash is ggml-org/llama.cpp#20824).
-    A library does not tell what compiled it, so these buffers are never used where AMX would be.
+    So where AMX would be used, these buffers are only used if clang compiled it.
     """
     options = lib.llama_model_default_params()
-    if b"AMX_INT8 = 1" in lib.llama_print_system_info():
+    if b"AMX_INT8 = 1" in lib.llama_print_system_info() and not _is_compiled_by_clang(lib):
         options.use_extra_bufts = False
     return options
+
+
+def _is_compiled_by_clang(lib: Any) -> bool:
+    """Whether its products on CPUs are clang's: loops in parallel call LLVM's runtime, GCC's never do."""
+    libraries = (Path(lib.__file__).parent / "lib").glob("*ggml-cpu*")
+    return any(b"__kmpc_fork_call" in library.read_bytes() for library in libraries)
 
 
 @cache
