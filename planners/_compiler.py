@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 
@@ -21,7 +22,9 @@ from plait.planners._dialects import (
     argument_names,
     dialect_of,
 )
-from plait.planners._grammar import plan_grammar
+from plait.planners._forms import Source
+from plait.planners._grammar import plan_grammar, plan_lark
+from plait.planners._kind_grammar import say_kinds
 from plait.planners._moments import resolve_moments
 from plait.planners._parser import JSONPlanParser, PlanParser
 from plait.planners._plan import Task
@@ -145,14 +148,24 @@ class CompilerPlanner:
         """
         if self._model.grammar_kind is None:
             return None
-        if context.next_number == 1 and context.offer == Offer():
-            return self._first_grammar
-        return plan_grammar(
-            context.offer.callable(self._toolbox),
-            first=context.next_number,
-            unavailable=context.unavailable,
-            dialect=self._chosen.name,
+        tools, dialect = context.offer.callable(self._toolbox), self._chosen.name
+        first, unavailable = context.next_number, context.unavailable
+        if first == 1 and context.offer == Offer():
+            grammar = self._first_grammar
+        else:
+            grammar = plan_grammar(tools, first=first, unavailable=unavailable, dialect=dialect)
+        if not say_kinds(tools):
+            return grammar
+        given = {tool.name: tool.gives for tool in context.offer.listed(self._toolbox)}
+        lark = plan_lark(
+            tools,
+            first=first,
+            unavailable=unavailable,
+            dialect=dialect,
+            earlier={task.id: given.get(task.tool) for task in context.earlier_tasks},
+            source=Source.of(context.texts),
         )
+        return replace(grammar, lark=lark)
 
     async def plan(self, context: PlanContext) -> AsyncGenerator[PlannerStep]:
         """Tasks in the order in which the model writes them, each as soon as it is complete."""

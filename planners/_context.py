@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from plait.errors import PlaitError
 from plait.models import Usage
 from plait.planners._plan import Plan, Task
-from plait.tools import Tool
+from plait.tools import Tool, to_text
 
 if TYPE_CHECKING:
     from plait.planners._prompts import PlanExample
@@ -130,6 +130,20 @@ class PlanContext:
         """The numbers of the tasks whose results a new task may use."""
         past = (call.task.id for turn in self.history for call in turn.calls if call.ok)
         return frozenset(past) | {o.task.id for o in self.outcomes if o.ok}
+
+    @property
+    def earlier_tasks(self) -> tuple[Task, ...]:
+        """The tasks of the conversation and of the run's earlier plans that are told of."""
+        past = (call.task for turn in self.history for call in turn.calls)
+        return (*past, *(outcome.task for outcome in self.outcomes))
+
+    @property
+    def texts(self) -> list[str]:
+        """All that the user and results have said, so far as it is told."""
+        past = [turn.query for turn in self.history]
+        past += [call.text for turn in self.history for call in turn.calls if call.text is not None]
+        results = [to_text(outcome.result) for outcome in self.outcomes if outcome.ok]
+        return [self.instructions, *past, *results, self.feedback, self.query]
 
     @property
     def unavailable(self) -> frozenset[int]:

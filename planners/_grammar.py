@@ -13,12 +13,14 @@ Left to the validation of arguments are patterns, lengths of strings and most bo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 
 from plait.errors import GrammarError
 from plait.models import Grammar
 from plait.planners._dialects import KEYWORD, DialectName, dialect_of
+from plait.planners._forms import Source
 from plait.planners._gbnf_grammar import GBNFWriter
+from plait.planners._kind_grammar import KindLarkWriter, say_kinds
 from plait.planners._lark_grammar import LarkWriter
 from plait.planners._schema_grammar import SchemaWriter
 from plait.tools import Tool
@@ -42,7 +44,6 @@ def plan_grammar(
         first: number of the plan's first task; those below it are tasks of earlier plans.
         unavailable: numbers below ``first`` that may not be referred to, because those tasks failed.
         max_tasks: tasks that the plan may have at most.
-
         dialect: how the text is written; the JSON form has none.
 
     Raises:
@@ -56,10 +57,46 @@ def plan_grammar(
     numbers = range(first, first + max_tasks)
     arranged = written.arrange(offered)
     return Grammar(
-        lark=LarkWriter(arranged, numbers, unavailable, written).write(),
+        lark=plan_lark(tools, first=first, unavailable=unavailable, max_tasks=max_tasks, dialect=dialect),
         gbnf=GBNFWriter(arranged, numbers, unavailable, written).write(),
         json_schema=SchemaWriter(offered, numbers, unavailable).write(),
     )
+
+
+def plan_lark(
+    tools: Iterable[Tool],
+    *,
+    first: int = 1,
+    unavailable: Set[int] = frozenset(),
+    max_tasks: int = MAX_TASKS,
+    dialect: DialectName = "keyword",
+    earlier: Mapping[int, str | None] | None = None,
+    source: Source | None = None,
+) -> str:
+    """The Lark form of :func:`plan_grammar`, which heeds what tools say of kinds (:class:`plait.tools.Kind`).
+
+    Where they do, a plan may have about 20 tasks, since its grammar has to know the kinds of their results.
+
+    Args:
+        tools: the tools that may be called.
+        first: number of the plan's first task.
+        unavailable: numbers below ``first`` that may not be referred to.
+        max_tasks: tasks that the plan may have at most.
+        dialect: how the text is written.
+        earlier: the kinds of the results of tasks below ``first``, as far as they are known.
+        source: what literal texts are copied from; ``None``: they may be any.
+
+    Raises:
+        ConfigurationError: there is no such dialect.
+        GrammarError: as for :func:`plan_grammar`.
+    """
+    written, offered = dialect_of(dialect), _offered(tools)
+    arranged, numbers = written.arrange(offered), range(first, first + max_tasks)
+    if not say_kinds(offered):
+        return LarkWriter(arranged, numbers, unavailable, written).write()
+    return KindLarkWriter(
+        arranged, numbers, unavailable, written, source=source, earlier=dict(earlier or {})
+    ).write()
 
 
 def step_grammar(tools: Iterable[Tool], *, number: int, unavailable: Set[int] = frozenset()) -> Grammar:

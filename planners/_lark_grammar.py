@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from plait.planners._text_grammar import TextWriter
 
 _LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
-_PARAMETER = re.compile(r"\b_\b")
+_PARAMETER = re.compile(r"\b_\b|::|%if")
 # Texts in a string, and its end: a dollar stands for itself where no brace follows.
 _STRINGS = r"""key: "\"" (TEXT | "$")* "\""
 TEXT: /([^"\\$\x00-\x1f\x7f]|\\(["\\\/bfnrt$]|u[0-9a-fA-F]{4}))+/

@@ -25,6 +25,7 @@ from plait.tools import (
     BooleanType,
     EnumType,
     Field,
+    Kind,
     NumberType,
     ObjectType,
     StringType,
@@ -69,13 +70,15 @@ class TextWriter(ABC):
     unavailable: Set[int]
     dialect: Dialect
     rules: list[str] = field(default_factory=list)
-    values: dict[str, str] = field(default_factory=dict)
-    """How the rule of each kind of value is used."""
+    values: dict[tuple[Kind | None, str], str] = field(default_factory=dict)
+    """How the rule of each sort of value is used."""
     references: list[str] = field(default_factory=list)
     """The rules of what refers to an earlier task: as a value, and within a string. Empty if nothing can."""
     n_objects: int = 0
     string: str = ""
     """The rule of strings without a format."""
+    kind: Kind | None = None
+    """What the argument that is being written takes, in the form that heeds it."""
 
     @abstractmethod
     def rule(self, name: str, *options: str) -> str:
@@ -100,6 +103,22 @@ class TextWriter(ABC):
     def available(self, end: int) -> list[int]:
         """The tasks below ``end`` that may be referred to."""
         return [k for k in range(1, end) if k not in self.unavailable]
+
+    def kind_of(self, argument: Field) -> Kind | None:
+        """What ``argument`` takes, where this form heeds it."""
+        return None
+
+    def condition(self, argument: Field) -> str:
+        """What follows an option with this optional argument: when it is one."""
+        return ""
+
+    def referring(self) -> list[str]:
+        """``references``, of what the argument takes that is being written."""
+        return self.references
+
+    def text(self) -> list[str]:
+        """The rule of texts that the argument takes, if it takes any."""
+        return [self.string]
 
     def _call(self, index: int, tool: Tool) -> str:
         try:
@@ -128,6 +147,7 @@ class TextWriter(ABC):
         return _text(f":{self.dialect.space}")
 
     def _argument(self, argument: Field) -> str:
+        self.kind = self.kind_of(argument)
         value = self._value(argument.type)
         if self.dialect.names(argument):
             return f"{_text(print_argument_name(argument.name) + '=')} {value}"
@@ -141,12 +161,11 @@ class TextWriter(ABC):
         rest = '""'  # what may follow once something has been written
         start = ['""']  # what may stand when nothing has been written yet
         for i, field_ in reversed(list(enumerate(fields))):
-            written = write(field_)
-            start = [f"{written} {rest}", *([] if field_.required else start)]
+            written, when = write(field_), self.condition(field_)
+            start = [f"{written} {rest}{when}", *([] if field_.required else start)]
             if i > 0:
-                rest = self.rule(
-                    f"{name}rest{i}", f"{self.comma} {written} {rest}", *([] if field_.required else [rest])
-                )
+                options = [f"{self.comma} {written} {rest}{when}", *([] if field_.required else [rest])]
+                rest = self.rule(f"{name}rest{i}", *options)
         return self.rule(name, *start)
 
     def _value(self, type_: Type) -> str:
@@ -159,10 +178,11 @@ class TextWriter(ABC):
 
     def _named(self, kind: str, literals: Callable[[], list[str]]) -> str:
         """The rule of values of this kind; a reference is one, too."""
-        if kind not in self.values:
-            options = [*self.references[:1], *literals()]
-            self.values[kind] = self.rule(f"value{len(self.values)}", *options)
-        return self.values[kind]
+        key = (self.kind, kind)
+        if key not in self.values:
+            options = [*self.referring()[:1], *literals()]
+            self.values[key] = self.rule(f"value{len(self.values)}", *options)
+        return self.values[key]
 
     def _literals(self, type_: Type) -> list[str]:
         match type_:
@@ -174,7 +194,7 @@ class TextWriter(ABC):
                 return [number_pattern(type_)]
             case StringType():
                 pattern = string_pattern(type_)
-                return [f"{_QUOTE} {pattern} {_QUOTE}" if pattern else self.string]
+                return [f"{_QUOTE} {pattern} {_QUOTE}"] if pattern else self.text()
             case EnumType():
                 printed = [print_value(value) for value in type_.values]
                 return [_quoted(text) if text.startswith('"') else _text(text) for text in printed]
@@ -186,7 +206,7 @@ class TextWriter(ABC):
                 return [literal for option in type_.options for literal in self._literals(option)]
 
     def _any_literals(self, depth: int) -> list[str]:
-        scalars = [self.string, "NUMBER", '"true"', '"false"', '"null"']
+        scalars = [*self.text(), "NUMBER", '"true"', '"false"', '"null"']
         if depth == 0:
             return scalars
         inner = self._any(depth - 1)

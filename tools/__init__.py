@@ -1,5 +1,6 @@
 """Tools: functions that a plan may call, and collections of them."""
 
+from plait.tools._kinds import Kind
 from plait.tools._langchain import from_langchain, to_langchain
 from plait.tools._preparation import Draft, Prepared, Preparer
 from plait.tools._threads import call_in_thread
@@ -28,6 +29,7 @@ __all__ = [
     "Draft",
     "EnumType",
     "Field",
+    "Kind",
     "NumberType",
     "ObjectType",
     "Prepared",

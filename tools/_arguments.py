@@ -63,7 +63,7 @@ def model_of_signature(function: Callable[..., Any], *, tool: str) -> type[BaseM
     """
     try:
         parameters = inspect.signature(function).parameters
-        hints = typing.get_type_hints(_documented(function), include_extras=True)
+        hints = type_hints(function)
     except (AttributeError, NameError, SyntaxError, TypeError, ValueError) as error:
         raise ToolDefinitionError(
             f"the signature of {tool!r} cannot be read: {error}; "
@@ -144,9 +144,14 @@ def _set_values(parsed: BaseModel) -> dict[str, Any]:
     return {**values, **(parsed.model_extra or {})}
 
 
+def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The type hints of ``function``, with what is annotated in them."""
+    return typing.get_type_hints(_documented(function), include_extras=True)
+
+
 def returned_type(function: Callable[..., Any]) -> str:
     """The return type of ``function`` as a prompt shows it; empty if it has no hint."""
-    hints = typing.get_type_hints(_documented(function), include_extras=True)
+    hints = type_hints(function)
     hint = function if inspect.isclass(function) else hints.get("return", inspect.Signature.empty)
     if hint is inspect.Signature.empty:
         return ""

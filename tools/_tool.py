@@ -24,8 +24,10 @@ from plait.tools._arguments import (
     returned_type,
     shown,
     summary,
+    type_hints,
     validate,
 )
+from plait.tools._kinds import Kind, kinds_of
 from plait.tools._preparation import Draft, Prepared, Preparer
 from plait.tools._threads import call_in_thread
 from plait.tools._types import ObjectType, parse_schema, render_name, render_type, without_null
@@ -67,6 +69,10 @@ class Tool:
     """What is called: sync (run in a thread of its own) or async, with keyword arguments."""
     returns: str = ""
     """The type of its result as a prompt shows it; empty if unknown."""
+    gives: str | None = None
+    """The kind of its result, one of :class:`Kind`'s names; ``None`` if nothing is known."""
+    takes: Mapping[str, Kind] = field(default_factory=dict)
+    """The kinds that its arguments take, by their names; of those that are not in it nothing is known."""
     annotations: ToolAnnotations = field(default_factory=ToolAnnotations)
     """What a call does to the world."""
     timeout_s: float | None = 120.0
@@ -111,6 +117,7 @@ class Tool:
                 f"{label!r} yields its results, which nothing could read twice; return a list", tool=label
             )
         model = model_of_signature(function, tool=label)
+        gives, takes = kinds_of(type_hints(function), tool=label)
         schema = json_schema(model, tool=label)
         arguments, degraded = parse_schema(schema, tool=label)
         return cls._checked(
@@ -121,6 +128,8 @@ class Tool:
             schema=_untitled(to_jsonable(schema)),
             function=function,
             returns=returned_type(function),
+            gives=gives,
+            takes=takes,
             annotations=ToolAnnotations(read_only, destructive, idempotent, open_world),
             timeout_s=timeout_s,
             retries=retries,
@@ -136,6 +145,8 @@ class Tool:
         function: Callable[..., Any] | None = None,
         *,
         returns: str = "",
+        gives: str | None = None,
+        takes: Mapping[str, Kind] | None = None,
         annotations: ToolAnnotations | None = None,
         timeout_s: float | None = 120.0,
         retries: int = 0,
@@ -144,10 +155,11 @@ class Tool:
         """A tool from a function definition in OpenAI's format, with or without its ``"function"`` wrapper.
 
         ``function`` receives the arguments as keywords and as plain JSON types; without one the tool
-        can be planned with, and every call of it fails.
+        can be planned with, and every call of it fails. ``gives`` and ``takes`` are the tool's.
 
         Raises:
-            ToolDefinitionError: the definition has no name, or its parameters cannot be expressed.
+            ToolDefinitionError: the definition has no name, its parameters cannot be expressed, or ``takes``
+                names an argument that it does not have.
         """
         body: Any = definition
         if isinstance(body, Mapping):
@@ -159,6 +171,11 @@ class Tool:
             )
         parameters = body.get("parameters", body.get("inputSchema", body.get("input_schema")))
         arguments, degraded = parse_schema({} if parameters is None else parameters, tool=label)
+        unknown = set(takes or ()) - {argument.name for argument in arguments.fields}
+        if unknown:
+            raise ToolDefinitionError(
+                f"{label!r} has no argument {min(unknown)!r} to take a kind of value", tool=label
+            )
         return cls._checked(
             name=label,
             description=str(body.get("description") or label.replace("_", " ")),
@@ -169,6 +186,8 @@ class Tool:
             else {"type": "object", "properties": {}},
             function=function or _Unimplemented(label),
             returns=returns,
+            gives=gives,
+            takes=dict(takes or {}),
             annotations=annotations or ToolAnnotations(),
             timeout_s=timeout_s,
             retries=retries,

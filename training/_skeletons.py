@@ -258,7 +258,7 @@ def _marked(line: str) -> str:
 
     def mark(found: re.Match[str]) -> str:
         more = f"+{found['more']}" if found["more"] else ""
-        text = f"\ue000{found['name']}{more}\ue001"
+        text = mark_of(f"{found['name']}{more}")
         return text if _is_quoted(line, found.start()) else f'"{text}"'
 
     return _SLOT_IN_PLAN.sub(mark, line)
@@ -266,6 +266,11 @@ def _marked(line: str) -> str:
 
 def _is_quoted(line: str, place: int) -> bool:
     return len(re.findall(r'(?<!\\)"', line[:place])) % 2 == 1
+
+
+def mark_of(name: str) -> str:
+    """What stands for a slot in a text of a skeleton's plan."""
+    return f"\ue000{name}\ue001"
 
 
 def split_marks(text: str) -> list[str | SlotUse]:

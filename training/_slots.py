@@ -117,6 +117,23 @@ class Vocabulary:
         number = self._random.choice(("", "", "", str(self._random.randrange(2, 99))))
         return f"{role if self._random.random() < 0.2 else name + number}@{self._random.choice(_DOMAINS)}"
 
+    def folder_path(self) -> str:
+        """Where a file may lie, with the separator at its end."""
+        words = re.findall(r"[a-z]+", self._random.choice(self._lists["people"])[0].lower())
+        user = words[-1] if words else "user"
+        forms = (
+            "/home/{user}/",
+            "/home/{user}/Documents/",
+            "/Users/{user}/Downloads/",
+            "/Users/{user}/Desktop/",
+            "~/",
+            "~/Documents/{user}/",
+            "C:\\Users\\{user}\\Documents\\",
+            "/media/usb/",
+            "/srv/shared/{user}/",
+        )
+        return self._random.choice(forms).format(user=user)
+
     def phone(self) -> str:
         """A phone number that nobody has."""
         digits = "".join(str(self._random.randrange(10)) for _ in range(4))

@@ -15,6 +15,7 @@ from typing import Any
 from plait.errors import ConfigurationError
 from plait.planners import Plan, Task, is_day
 from plait.tools import StringType, Tool, Toolbox, Type, UnionType
+from plait.training._given import give
 from plait.training._phrasing import STYLES, Part, Style, phrase
 from plait.training._skeletons import Skeleton, Slot, SlotUse, ToolboxSkeletons, map_texts, split_marks, texts
 from plait.training._slots import Filled, Filler, Vocabulary, pronoun, value_of
@@ -80,6 +81,8 @@ class Recipe:
     """The share of groups whose tools are offered as they are."""
     distractors: float = 0.3
     """The share of the others that has tools of other toolboxes among its own."""
+    given: float = 0.12
+    """The share of what is looked up that requests give as such: an address, a number, a path."""
     main_share: float = 0.6
     """The share of requests over the main tools, where there are others."""
     seed: int = 0
@@ -133,7 +136,9 @@ def synthesize(
             skeleton = queue.pop()
             item = None
             if skeleton.plan.tasks or not has_others:  # others might serve what these tools cannot
-                item = make_item(skeleton, source.toolbox, variant, now, vocabulary, random)
+                item = make_item(
+                    skeleton, source.toolbox, variant, now, vocabulary, random, given=recipe.given
+                )
             if item is None:
                 n_refused += 1
             else:
@@ -175,15 +180,19 @@ def make_item(
     now: datetime,
     vocabulary: Vocabulary,
     random: Random,
+    *,
+    given: float = 0.0,
 ) -> Item | None:
     """One request of a skeleton; ``None`` where it is not certain what would be right with these tools."""
     style = random.choices(list(STYLES), list(STYLES.values()))[0]
-    filled = Filler(vocabulary, now, random, spoken=style == "spoken").fill(skeleton)
-    plan = _filled_plan(skeleton.plan, filled)
+    spoken = style == "spoken"
+    filled: Mapping[str, Filled] = Filler(vocabulary, now, random, spoken=spoken).fill(skeleton)
+    slotted, filled = give(skeleton, source, filled, vocabulary, random, share=given, spoken=spoken)
+    plan = _filled_plan(slotted, filled)
     parts = [_said(part, filled) for part in skeleton.parts]
     said = phrase(parts, style, random, keep=[text for task in plan for text in texts(task.arguments)])
-    if style == "spoken":
-        plan = _filled_plan(skeleton.plan, {name: _lower(one) for name, one in filled.items()})
+    if spoken:
+        plan = _filled_plan(slotted, {name: _lower(one) for name, one in filled.items()})
     query = "".join(part.text for part in said).strip()
     translated = variant.plan(Plan(tuple(_with_times(task, source) for task in plan)))
     if translated is None:

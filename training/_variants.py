@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -202,6 +202,11 @@ def without(plan: Plan, tools: Sequence[str]) -> Plan | None:
         if any(task.id in part - affected and not is_lookup(task.tool) for task in plan):
             return None
         gone |= part
+    return dropped(plan, gone)
+
+
+def dropped(plan: Plan, gone: Collection[int]) -> Plan:
+    """``plan`` without the calls ``gone``, to which nothing refers, numbered from 1."""
     numbers: dict[int, int] = {}
     kept = []
     for task in plan:

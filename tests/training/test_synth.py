@@ -18,6 +18,8 @@ from plait.planners import (
     resolve_moment,
     resolve_moments,
 )
+from plait.planners._forms import Source
+from plait.planners._grammar import plan_lark
 from plait.tools import Tool, Toolbox
 from plait.training import (
     SPLITS,
@@ -51,11 +53,18 @@ def skeleton(assistant: Toolbox, query: str, plan: str) -> Skeleton:
     return found
 
 
-def item_of(found: Skeleton, toolbox: Toolbox, style: Style, monkeypatch: pytest.MonkeyPatch, seed: int = 1):  # type: ignore[no-untyped-def]
+def item_of(  # type: ignore[no-untyped-def]
+    found: Skeleton,
+    toolbox: Toolbox,
+    style: Style,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int = 1,
+    given: float = 0.0,
+):
     monkeypatch.setattr("plait.training._synth.STYLES", {style: 1.0})
     monkeypatch.setattr("plait.training._phrasing._WRAPS", {"before": 0.0, "after": 0.0})
     random = Random(seed)
-    return make_item(found, toolbox, as_it_is(toolbox), NOW, Vocabulary(random), random)
+    return make_item(found, toolbox, as_it_is(toolbox), NOW, Vocabulary(random), random, given=given)
 
 
 # Slots
@@ -203,6 +212,17 @@ def test_every_plan_obeys_the_grammar_of_the_tools_that_are_offered(main: Toolbo
                 assert matcher.consume_tokens(tokenizer.tokenize_str(text)), (item.skeleton, text)
                 assert matcher.is_accepting()
                 assert parse_plan(str(item.plan)) == list(item.plan)
+
+
+def test_what_plans_have_from_requests_can_be_found_there(main: ToolboxSkeletons) -> None:
+    tokenizer = LLTokenizer("byte")
+    for group in synthesize(main, Recipe(240, seed=13, as_it_is=1.0)):
+        for item in group.items:
+            lark = plan_lark(group.toolbox, dialect="relative", source=Source.of([item.query]))
+            text = print_plan(item.plan, group.toolbox, dialect="relative")
+            matcher = LLMatcher(tokenizer, lark)
+            assert matcher.consume_tokens(tokenizer.tokenize_str(text)), (item.query, text)
+            assert matcher.is_accepting()
 
 
 def test_the_same_seed_gives_the_same_requests(main: ToolboxSkeletons) -> None:
@@ -467,3 +487,87 @@ def test_more_slots_of_a_kind_than_there_are_values_are_refused(assistant: Toolb
     random = Random(1)
     with pytest.raises(ConfigurationError, match="too few values"):
         Filler(Vocabulary(random), NOW, random, spoken=False).fill(found)
+
+
+# Addresses, numbers and paths instead of names
+
+
+def test_what_is_given_is_not_looked_up(assistant: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = skeleton(
+        assistant,
+        "mail {f1:pdf} to {p1}, text {p2} that it's done",
+        "get_email_address(name={p1})\nopen_and_get_file_path(file_name={f1})\n"
+        "compose_new_email(recipients=[$1], attachments=[$2])\n"
+        'get_phone_number(name={p2})\nsend_sms(recipients=[$4], message="It\'s done.")',
+    )
+    item = item_of(found, assistant, "written", monkeypatch, given=1.0)
+    assert [task.tool for task in item.plan] == ["compose_new_email", "send_sms"]
+    mail, sms = item.plan
+    [address], [path], [number] = (
+        mail.arguments["recipients"],
+        mail.arguments["attachments"],
+        sms.arguments["recipients"],
+    )
+    assert all(value in item.query for value in (address, path, number))
+    assert "@" in address
+    assert path.startswith(("/", "~", "C:"))
+    assert item.tools == {"compose_new_email", "send_sms"}
+
+
+def test_an_address_that_is_spoken_is_spelled(assistant: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = skeleton(
+        assistant,
+        "mail {p1} and text {p2} hello",
+        'get_email_address(name={p1})\ncompose_new_email(recipients=[$1], context="Hello")\n'
+        'get_phone_number(name={p2})\nsend_sms(recipients=[$3], message="Hello")',
+    )
+    item = item_of(found, assistant, "spoken", monkeypatch, given=1.0)
+    mail, lookup, sms = item.plan
+    [address] = mail.arguments["recipients"]
+    name, domain = address.split("@")
+    assert f"at {domain.replace('.', ' dot ')}" in item.query
+    assert "@" not in item.query
+    assert (lookup.tool, sms.arguments["recipients"]) == ("get_phone_number", [Ref(2)])
+    assert name
+
+
+@pytest.mark.parametrize(
+    ("query", "plan"),
+    [
+        ("what's the address of {p1}", "get_email_address(name={p1})"),
+        (
+            "open {f1:pdf} and mail it to {email1}",
+            "open_and_get_file_path(file_name={f1})\n"
+            "compose_new_email(recipients=[{email1}], attachments=[$1])",
+        ),
+        (
+            "mail {p1}'s boss hello, that's {p1}",
+            'get_email_address(name={p1})\ncompose_new_email(recipients=[$1], context="Hello")',
+        ),
+        (
+            "mail {p1} that {p1} won",
+            'get_email_address(name={p1})\ncompose_new_email(recipients=[$1], context="{p1} won")',
+        ),
+        (
+            "note the address of {p1} in {note1}",
+            "get_email_address(name={p1})\nappend_note_content(name={note1}, content=$1)",
+        ),
+    ],
+    ids=["asked for", "shown", "owned", "named elsewhere", "in a text"],
+)
+def test_what_has_to_be_looked_up_is(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch, query: str, plan: str
+) -> None:
+    found = skeleton(assistant, query, plan)
+    for seed in range(3):
+        item = item_of(found, assistant, "written", monkeypatch, seed, given=1.0)
+        assert [task.tool for task in item.plan] == [task.tool for task in found.plan]
+
+
+def test_nothing_is_given_where_none_is_wanted(assistant: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = skeleton(
+        assistant,
+        "mail {p1} hello",
+        'get_email_address(name={p1})\ncompose_new_email(recipients=[$1], context="Hello")',
+    )
+    assert len(item_of(found, assistant, "written", monkeypatch).plan) == 2

@@ -12,6 +12,18 @@ from plait.tools import Draft, Prepared, Tool, call_in_thread
 from plait.tools.assistant._calendar import Calendars, Reminders
 from plait.tools.assistant._contacts import Contacts
 from plait.tools.assistant._files import Files
+from plait.tools.assistant._kinds import (
+    Content,
+    EmailAddress,
+    FilePath,
+    GivenName,
+    Message,
+    PersonName,
+    PhoneNumber,
+    Status,
+    Title,
+    Venue,
+)
 from plait.tools.assistant._moments import Now, moment
 from plait.tools.assistant._notes import NoteStore, NoteText
 from plait.tools.assistant._pdf import pdf_text
@@ -29,7 +41,7 @@ NO_MODEL = "Summaries need a model, and none was given to the assistant's tools;
 def contact_tools(contacts: Contacts) -> list[Tool]:
     """``get_phone_number`` and ``get_email_address``."""
 
-    def get_phone_number(name: str) -> str:
+    def get_phone_number(name: PersonName) -> PhoneNumber:
         """Get a contact's phone number.
 
         Args:
@@ -37,7 +49,7 @@ def contact_tools(contacts: Contacts) -> list[Tool]:
         """
         return contacts.phone(name)
 
-    def get_email_address(name: str) -> str:
+    def get_email_address(name: PersonName) -> EmailAddress:
         """Get a contact's email address.
 
         Args:
@@ -52,14 +64,14 @@ def calendar_tool(calendars: Calendars, now: Now) -> Tool:
     """``create_calendar_event``."""
 
     def create_calendar_event(
-        title: str,
+        title: Title,
         start_date: datetime,
         end_date: datetime | None = None,
-        location: str = "",
-        invitees: list[str] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
-        notes: str = "",
-        calendar: str = "",
-    ) -> str:
+        location: Venue = "",
+        invitees: list[EmailAddress] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
+        notes: Message = "",
+        calendar: GivenName = "",
+    ) -> Status:
         """Create a calendar event, such as a meeting, a call or an appointment.
 
         Args:
@@ -84,7 +96,7 @@ def calendar_tool(calendars: Calendars, now: Now) -> Tool:
 def file_tool(files: Files) -> Tool:
     """``open_and_get_file_path``."""
 
-    def open_and_get_file_path(file_name: str) -> str:
+    def open_and_get_file_path(file_name: GivenName) -> FilePath:
         """Find and open a file by its name; gives its path.
 
         Args:
@@ -99,7 +111,7 @@ def summary_tool(files: Files, summarize: Summarize | None) -> Tool:
     """``summarize_pdf``; without ``summarize``, every call says that it needs a model."""
     home = files.home
 
-    async def summarize_pdf(pdf_path: str) -> str:
+    async def summarize_pdf(pdf_path: FilePath) -> Content:
         """Summarize a PDF file; gives the summary.
 
         Args:
@@ -120,7 +132,7 @@ def summary_tool(files: Files, summarize: Summarize | None) -> Tool:
 def note_tools(notes: NoteStore, write: NoteWriter | None = None) -> list[Tool]:
     """``create_note``, ``open_note`` and ``append_note_content``; with ``write``, texts are written by it."""
 
-    def create_note(name: str, content: str = "", folder: str = "") -> str:
+    def create_note(name: Title, content: Message = "", folder: GivenName = "") -> Status:
         """Create a new note, for example to save something in.
 
         Args:
@@ -130,7 +142,7 @@ def note_tools(notes: NoteStore, write: NoteWriter | None = None) -> list[Tool]:
         """
         return notes.create(name, content, folder)
 
-    def open_note(name: str, folder: str = "") -> str:
+    def open_note(name: GivenName, folder: GivenName = "") -> Content:
         """Get the content of an existing note.
 
         Args:
@@ -139,7 +151,7 @@ def note_tools(notes: NoteStore, write: NoteWriter | None = None) -> list[Tool]:
         """
         return notes.open(name, folder)
 
-    def append_note_content(name: str, content: str, folder: str = "") -> str:
+    def append_note_content(name: GivenName, content: Message, folder: GivenName = "") -> Status:
         """Add text to the end of a note that already exists.
 
         Args:
@@ -175,13 +187,13 @@ def reminder_tool(reminders: Reminders, now: Now) -> Tool:
     """``create_reminder``."""
 
     def create_reminder(
-        name: str,
+        name: Title,
         due_date: datetime | None = None,
-        notes: str = "",
-        list_name: str = "",
+        notes: Message = "",
+        list_name: GivenName = "",
         priority: int = 0,
         all_day: bool = False,
-    ) -> str:
+    ) -> Status:
         """Create a reminder.
 
         Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plait.tools import Tool
+from plait.tools.assistant._kinds import EmailAddress, FilePath, Message, Status, Title
 from plait.tools.assistant._mail import Mail
 from plait.tools.assistant._mail_review import MailReview
 
@@ -13,12 +14,12 @@ def mail_tools(mail: Mail) -> list[Tool]:
     """``compose_new_email``, ``reply_to_email`` and ``forward_email``."""
 
     async def compose_new_email(
-        recipients: list[str],
-        cc: list[str] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
-        subject: str = "",
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
+        recipients: list[EmailAddress],
+        cc: list[EmailAddress] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
+        subject: Title = "",
+        context: Message = "",
+        attachments: list[FilePath] = [],  # noqa: B006
+    ) -> Status:
         """Write and send a new email.
 
         Args:
@@ -31,10 +32,10 @@ def mail_tools(mail: Mail) -> list[Tool]:
         return await mail.compose(recipients, cc, subject, context, attachments)
 
     async def reply_to_email(
-        cc: list[str] = [],  # noqa: B006
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
+        cc: list[EmailAddress] = [],  # noqa: B006
+        context: Message = "",
+        attachments: list[FilePath] = [],  # noqa: B006
+    ) -> Status:
         """Reply to the email that is selected, or else to the newest one.
 
         Args:
@@ -45,11 +46,11 @@ def mail_tools(mail: Mail) -> list[Tool]:
         return await mail.reply(cc, context, attachments)
 
     async def forward_email(
-        recipients: list[str],
-        cc: list[str] = [],  # noqa: B006
-        context: str = "",
-        attachments: list[str] = [],  # noqa: B006
-    ) -> str:
+        recipients: list[EmailAddress],
+        cc: list[EmailAddress] = [],  # noqa: B006
+        context: Message = "",
+        attachments: list[FilePath] = [],  # noqa: B006
+    ) -> Status:
         """Forward the email that is selected, or else the newest one.
 
         Args:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from plait.errors import ToolCallError
 from plait.tools import Tool
+from plait.tools.assistant._kinds import EmailAddress, Link, Message, PhoneNumber, Place, Status, Title
 from plait.tools.assistant._maps import Maps
 from plait.tools.assistant._moments import Now, moment
 from plait.tools.assistant._sms import Messenger, send_all
@@ -24,7 +25,7 @@ NO_ZOOM = "Zoom is not set up: add [zoom] with account_id and client_id to assis
 def map_tools(maps: Maps) -> list[Tool]:
     """``maps_open_location`` and ``maps_show_directions``."""
 
-    def maps_open_location(location: str) -> str:
+    def maps_open_location(location: Place) -> Link:
         """Show a place on the map; gives its map link.
 
         Args:
@@ -33,8 +34,8 @@ def map_tools(maps: Maps) -> list[Tool]:
         return maps.location(location)
 
     def maps_show_directions(
-        *, start_location: str = "", end_location: str, transport: Literal["d", "w", "r"] = "d"
-    ) -> str:
+        *, start_location: Place = "", end_location: Place, transport: Literal["d", "w", "r"] = "d"
+    ) -> Link:
         """Show the way to a place on the map; gives the link to the directions.
 
         Args:
@@ -51,7 +52,7 @@ def map_tools(maps: Maps) -> list[Tool]:
 def message_tool(messenger: Messenger | None) -> Tool:
     """``send_sms``; without a messenger, every call says what to set up."""
 
-    async def send_sms(recipients: list[str], message: str) -> str:
+    async def send_sms(recipients: list[PhoneNumber], message: Message) -> Status:
         """Send a text message.
 
         Args:
@@ -69,11 +70,11 @@ def meeting_tool(service: MeetingService | None, now: Now) -> Tool:
     """``get_zoom_meeting_link``; without a service, every call says what to set up."""
 
     async def get_zoom_meeting_link(
-        topic: str,
+        topic: Title,
         start_time: datetime,
         duration: int = 60,
-        meeting_invitees: list[str] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
-    ) -> str:
+        meeting_invitees: list[EmailAddress] = [],  # noqa: B006  (a literal, so that prompts can show it; never changed)
+    ) -> Link:
         """Create a Zoom meeting; gives the link to join it.
 
         Args:
