@@ -55,7 +55,12 @@ class SharedOptions:
     ids: Annotated[
         list[str] | None, typer.Option(help="Only these items; with commas, or @FILE with one a line.")
     ] = None
-    workers: Annotated[int, typer.Option(help="Items tried at a time, for servers.", min=1)] = 1
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Items tried at a time: for servers; a local model computes them in shared batches.", min=1
+        ),
+    ] = 1
     out: Annotated[
         Path | None, typer.Option(help="The folder of the run folders; plait-eval/BENCHMARK if not given.")
     ] = None

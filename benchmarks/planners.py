@@ -7,7 +7,8 @@
 
 Requests are drawn from ``assistant_dev.jsonl``, the same for all. Every contender runs in a process of its
 own, one after another, and is warm: a request that is not counted comes first, so that the static part of
-the prompt is in memory. Peak memory is that of the process, with the model's file as far as it was read.
+the prompt is in memory. Peak memory is that of the process, with the model's file as far as it was read, and
+with the context that the model has if nobody asks for another.
 Run it on a machine that does nothing else.
 """
 
@@ -96,7 +97,7 @@ async def measure(contender: str, requests: Sequence[Request]) -> Row:
     """Plan all ``requests`` in this process."""
     name, _, rest = contender.partition(":")
     planner, _, freedom = rest.partition(":")
-    model: ChatModel = load_model(name, context_length=4096)
+    model: ChatModel = load_model(name)
     if freedom == FREE:
         model = Unconstrained(model)
     toolbox = assistant_toolbox()

@@ -170,7 +170,7 @@ class DataSet:
             own = replace(recipe, n_items=n_items, part=split)
             yield from synthesize(
                 source,
-                replace(own, as_it_is=1.0) if split == "unseen" else own,
+                replace(own, as_it_is=1.0, joined=0.0, given=0.0) if split == "unseen" else own,
                 others=[tool for tool in strangers if tool.name not in source.toolbox.names],
                 share=_NAMES[split],
                 uses=uses,
@@ -264,7 +264,7 @@ class _Summary:
         """Count ``group``."""
         self._n_groups += 1
         for item in group.items:
-            self._skeletons.add(item.skeleton)
+            self._skeletons.update(item.skeleton.split("+"))
             self._calls[len(item.plan)] += 1
             self._depth[depth(item.plan)] += 1
             self._styles[item.style] += 1

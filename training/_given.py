@@ -43,7 +43,7 @@ def give(
     """
     plan, now = skeleton.plan, dict(filled)
     gone: dict[int, str] = {}
-    for task, slot, kind in _found(skeleton, toolbox):
+    for task, slot, kind in _found(skeleton, toolbox) if share else ():
         if (
             random.random() < share
             and (one := _given(kind, now[slot], vocabulary, random, spoken)) is not None

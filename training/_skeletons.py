@@ -273,6 +273,16 @@ def mark_of(name: str) -> str:
     return f"\ue000{name}\ue001"
 
 
+def moved_mark(text: str, names: Mapping[str, str]) -> str:
+    """``text`` from a skeleton's plan with its slots under other names."""
+
+    def rename(found: re.Match[str]) -> str:
+        more = found["more"]
+        return mark_of(names[found["name"]] + (f"+{names.get(more, more)}" if more else ""))
+
+    return _MARK.sub(rename, text)
+
+
 def split_marks(text: str) -> list[str | SlotUse]:
     """``text`` from a skeleton's plan: texts and slots in turn."""
     parts: list[str | SlotUse] = []

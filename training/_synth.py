@@ -16,6 +16,7 @@ from plait.errors import ConfigurationError
 from plait.planners import Plan, Task, is_day
 from plait.tools import StringType, Tool, Toolbox, Type, UnionType
 from plait.training._given import give
+from plait.training._joined import can_be_joined, join
 from plait.training._phrasing import STYLES, Part, Style, phrase
 from plait.training._skeletons import Skeleton, Slot, SlotUse, ToolboxSkeletons, map_texts, split_marks, texts
 from plait.training._slots import Filled, Filler, Vocabulary, pronoun, value_of
@@ -81,6 +82,8 @@ class Recipe:
     """The share of groups whose tools are offered as they are."""
     distractors: float = 0.3
     """The share of the others that has tools of other toolboxes among its own."""
+    joined: float = 0.3
+    """The share of requests, where they are short enough, that ask for what other skeletons ask as well."""
     given: float = 0.12
     """The share of what is looked up that requests give as such: an address, a number, a path."""
     main_share: float = 0.6
@@ -119,6 +122,7 @@ def synthesize(
     random = Random(f"{recipe.seed} {recipe.part} {source.name}")  # noqa: S311  (nothing secret is drawn)
     vocabulary = Vocabulary(random, share)
     a_round = [one for one in source.skeletons for _ in range((uses or {}).get(one.id, 1))]
+    joinable = [one for one in source.skeletons if can_be_joined(one)]
     queue: list[Skeleton] = []
     for start in range(0, recipe.n_items, recipe.group_size):
         size = min(recipe.group_size, recipe.n_items - start)
@@ -133,7 +137,7 @@ def synthesize(
                 variant, has_others, n_refused = as_it_is(source.toolbox), False, 0
             if not queue:
                 queue = random.sample(a_round, len(a_round))
-            skeleton = queue.pop()
+            skeleton = _joined(queue.pop(), joinable, recipe.joined, random)
             item = None
             if skeleton.plan.tasks or not has_others:  # others might serve what these tools cannot
                 item = make_item(
@@ -144,6 +148,16 @@ def synthesize(
             else:
                 items.append(item)
         yield DataGroup(source.name, variant.toolbox, tuple(items))
+
+
+def _joined(skeleton: Skeleton, others: Sequence[Skeleton], share: float, random: Random) -> Skeleton:
+    """``skeleton``, now and then with one or two ``others`` in the same breath, in any order."""
+    if not share or not others or not can_be_joined(skeleton) or random.random() >= share:
+        return skeleton
+    fellows = random.sample(others, min(len(others), random.choice((1, 1, 1, 2))))
+    parts = [skeleton, *(one for one in fellows if one is not skeleton)]
+    random.shuffle(parts)
+    return (join(parts, random) if len(parts) > 1 else None) or skeleton
 
 
 def _variant(

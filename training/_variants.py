@@ -212,7 +212,7 @@ def dropped(plan: Plan, gone: Collection[int]) -> Plan:
     for task in plan:
         if task.id not in gone:
             numbers[task.id] = len(numbers) + 1
-            kept.append(_renumbered(task, numbers))
+            kept.append(renumbered(task, numbers))
     return Plan(tuple(kept))
 
 
@@ -237,7 +237,9 @@ def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORDS.findall(_HUMP.sub("_", name))]
 
 
-def _renumbered(task: Task, numbers: Mapping[int, int]) -> Task:
+def renumbered(task: Task, numbers: Mapping[int, int]) -> Task:
+    """``task`` with other numbers, its own and those that it refers to."""
+
     def change(value: object) -> object:
         if isinstance(value, Ref):
             return Ref(numbers[value.task], value.path)

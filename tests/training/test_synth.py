@@ -34,8 +34,9 @@ from plait.training import (
     write_data_set,
 )
 from plait.training._data_set import depth, overlap_of
+from plait.training._joined import can_be_joined, join
 from plait.training._phrasing import STYLES, Part, Style, phrase
-from plait.training._skeletons import Skeleton, SlotUse, tool_of
+from plait.training._skeletons import Skeleton, Slot, SlotUse, tool_of
 from plait.training._slots import Filled, Filler, Vocabulary, value_of
 from plait.training._synth import assistant_guises, make_item
 from plait.training._variants import as_it_is, vary, without
@@ -571,3 +572,90 @@ def test_nothing_is_given_where_none_is_wanted(assistant: Toolbox, monkeypatch: 
         'get_email_address(name={p1})\ncompose_new_email(recipients=[$1], context="Hello")',
     )
     assert len(item_of(found, assistant, "written", monkeypatch).plan) == 2
+
+
+# Several requests in one breath
+
+
+def test_what_is_asked_in_one_breath_is_planned_as_one(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plait.training._joined._SHARE_PEOPLE", 0.0)
+    one = skeleton(
+        assistant,
+        "Text {p1} hello.",
+        'get_phone_number(name={p1})\nsend_sms(recipients=[$1], message="Hello")',
+    )
+    other = skeleton(
+        assistant,
+        "Remind me {t1:datetime} to call {p1}, it takes {m1:minutes}; the event ends {m1} later",
+        'create_reminder(name="Call {p1}", due_date={t1})\n'
+        "create_calendar_event(title={p1}, start_date={t1}, end_date={t1+m1}, notes=$1)",
+    )
+    joined = join([one, other], Random(4))
+    assert joined is not None
+    assert [task.tool for task in joined.plan] == [
+        "get_phone_number",
+        "send_sms",
+        "create_reminder",
+        "create_calendar_event",
+    ]
+    assert joined.plan.tasks[3].arguments["notes"] == Ref(3)
+    slots = [part.name for part in joined.parts if isinstance(part, Slot)]
+    assert slots == ["p1", "t2", "p2", "m2", "m2"]
+    filled = Filler(Vocabulary(Random(1)), NOW, Random(1), spoken=False).fill(joined)
+    assert filled["p1"].words != filled["p2"].words
+    assert joined.id == "test:1+test:1"
+
+
+def test_who_is_meant_twice_is_looked_up_once(assistant: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plait.training._joined._SHARE_PEOPLE", 1.0)
+    texted = skeleton(
+        assistant,
+        "text {p1} hello",
+        'get_phone_number(name={p1})\nsend_sms(recipients=[$1], message="Hello")',
+    )
+    again = skeleton(
+        assistant,
+        "note {p1}'s number in {note1}",
+        "get_phone_number(name={p1})\nappend_note_content(name={note1}, content=$1)",
+    )
+    joined = join([texted, again], Random(1))
+    assert joined is not None
+    assert [task.tool for task in joined.plan] == ["get_phone_number", "send_sms", "append_note_content"]
+    assert joined.plan.tasks[2].arguments["content"] == Ref(1)
+
+
+def test_too_much_for_one_breath_is_not_joined(assistant: Toolbox) -> None:
+    many = skeleton(assistant, "open {f1:pdf}", "\n".join(["open_and_get_file_path(file_name={f1})"] * 5))
+    assert join([many, many], Random(1)) is None
+    long = skeleton(assistant, "Answer: " + "yes " * 80, 'reply_to_email(context="Yes")')
+    assert join([long, long], Random(1)) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "plan", "expected"),
+    [
+        ("answer with yes", 'reply_to_email(context="Yes")', True),
+        ("answer with yes, that's all", 'reply_to_email(context="Yes")', False),
+        ("Two things: answer with yes", 'reply_to_email(context="Yes")', False),
+        ("sing something", "", False),
+    ],
+)
+def test_only_what_leaves_room_for_more_is_joined(
+    assistant: Toolbox, query: str, plan: str, expected: bool
+) -> None:
+    assert can_be_joined(skeleton(assistant, query, plan)) is expected
+
+
+def test_a_share_of_requests_is_joined_but_never_of_unseen_toolboxes(assistant: Toolbox) -> None:
+    data = DataSet(assistant_skeletons(assistant), other_skeletons())
+    shares = {}
+    for split in SPLITS:
+        ids = [item.skeleton for group in data.groups(split, Recipe(240)) for item in group.items]
+        shares[split] = sum("+" in name for name in ids) / len(ids)
+    assert shares["unseen"] == 0
+    assert 0.1 < shares["train"] < 0.3
+    assert 0.05 < shares["validation"] < 0.3
+    none = [item.skeleton for group in data.groups("train", Recipe(96, joined=0.0)) for item in group.items]
+    assert not any("+" in name for name in none)
