@@ -19,7 +19,7 @@ from plait.models._gguf_info import GGUFInfo, read_gguf
 from plait.models._hardware import Device, Machine, this_machine
 from plait.models._http import HTTPModel
 from plait.models._langchain import LangChainModel
-from plait.models._llama import LlamaModel, load_model
+from plait.models._llama import ADAPTED_CONTEXT, LlamaModel, load_model
 from plait.models._memory import KVType, MemoryEstimate, check_memory, estimate_memory
 from plait.models._placement import Placement, choose_placement
 from plait.models._prefix_cache import PrefixCache
@@ -62,6 +62,7 @@ from plait.models._types import (
 )
 
 __all__ = [
+    "ADAPTED_CONTEXT",
     "CATALOG",
     "DEFAULT_ENCODER",
     "DEFAULT_MODEL",

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 PLANS = "plans"
 """The purpose of adapters that ``plait train`` makes: with it a model writes plans, and nothing else well."""
 
+PROMPTS = 2
+"""The form of prompts and plans that adapters for plans are trained on; another number, another form."""
+
 _BASE, _BASE_NAME, _PURPOSE = "plait.adapter.base", "plait.adapter.base_name", "plait.adapter.purpose"
+_PROMPTS = "plait.adapter.prompts"
 _SAMPLE_BYTES = 4096  # of each tensor: enough to tell any two trainings apart
 
 
@@ -44,6 +48,22 @@ class Adapter:
     """The base's name in the catalog, or its file's; empty if the file does not say."""
     purpose: str
     """What it is for: ``"plans"``, or empty if the file does not say."""
+    prompts: int = 0
+    """The form of prompts and plans that it was trained on; 0 if the file does not say."""
+
+    def check_prompts(self) -> None:
+        """Check that an adapter for plans knows the form of prompts and plans that planners use now.
+
+        Raises:
+            ModelFileError: it was trained on another one.
+        """
+        if self.purpose == PLANS and self.prompts != PROMPTS:
+            raise ModelFileError(
+                f"the adapter {self.path} was trained for another version of plait, which wrote prompts "
+                f"otherwise (form {self.prompts or 1}, and this one has {PROMPTS}); go on training it with "
+                "plait train lora --start, or use that version",
+                model=str(self.path),
+            )
 
     def check_base(self, path: Path) -> None:
         """Check that the adapter was trained on the weights in the GGUF file at ``path``.
@@ -78,7 +98,10 @@ def read_adapter(path: str | os.PathLike[str]) -> Adapter:
             f"{path} is no LoRA adapter; give one that plait train export has written", model=str(path)
         )
     keys = ("general.architecture", _BASE, _BASE_NAME, _PURPOSE)
-    return Adapter(path, *(str(told.get(key, "")) for key in keys))
+    architecture, base, base_name, purpose = (str(told.get(key, "")) for key in keys)
+    prompts = told.get(_PROMPTS, 0)
+    prompts = prompts if isinstance(prompts, int) else 0
+    return Adapter(path, architecture, base, base_name, purpose, prompts=prompts)
 
 
 def is_adapter(path: Path) -> bool:
@@ -99,6 +122,7 @@ def write_adapter(
     name: str,
     base_name: str = "",
     purpose: str = PLANS,
+    prompts: int = PROMPTS,
 ) -> None:
     """Write a LoRA adapter for the weights in the GGUF file ``base``.
 
@@ -111,6 +135,7 @@ def write_adapter(
         name: of the adapter.
         base_name: the base's name in the catalog; its file's name by default.
         purpose: what it is for.
+        prompts: the form of prompts and plans that it was trained on.
 
     Raises:
         ModelFileError: the base cannot be read, or the file cannot be written.
@@ -128,6 +153,7 @@ def write_adapter(
         _BASE: weights_fingerprint(base),
         _BASE_NAME: base_name or base.name,
         _PURPOSE: purpose,
+        _PROMPTS: prompts,
     }
     tensors = {
         f"{weight}.lora_{letter}": matrix.astype(np.float16)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from plait.models._speculation import SpeculationCounts
     from plait.models._template import ChatTemplate
 
-_ADAPTED_CONTEXT = 3072  # an adapter's prompts are short, as those were that it was trained on
+ADAPTED_CONTEXT = 3072
+"""Tokens of prompt and answer of a model with an adapter, whose prompts are short, if none is asked for."""
 
 
 class LlamaModel:
@@ -98,9 +99,11 @@ class LlamaModel:
         self.name = name or self.path.stem
         self.adapter: Adapter | None = None if adapter is None else read_adapter(adapter)
         """The LoRA adapter that is applied, if any."""
+        if self.adapter is not None:
+            self.adapter.check_prompts()
         merged = _merged(self.path, self.adapter) if merge else None
         if self.adapter is not None:
-            context_length = context_length or _ADAPTED_CONTEXT
+            context_length = context_length or ADAPTED_CONTEXT
         self._engine: Engine = Engine(
             merged or self.path,
             context_length=context_length,

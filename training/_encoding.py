@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plait.errors import ConfigurationError, PlaitError
-from plait.models import LlamaModel
+from plait.models import ADAPTED_CONTEXT, LlamaModel
 from plait.planners import (
     Plan,
     PlanContext,
@@ -124,7 +124,7 @@ class PlanEncoder:
         self._model = model
         self._tool_weight = tool_weight
 
-    def group(self, examples: Sequence[Example], *, max_tokens: int = 4096) -> EncodedGroup:
+    def group(self, examples: Sequence[Example], *, max_tokens: int = ADAPTED_CONTEXT) -> EncodedGroup:
         """Examples over the same tools.
 
         Raises:

@@ -191,3 +191,22 @@ def test_a_file_says_what_the_adapter_is(smollm2: Path, strong: Path) -> None:
         weights_fingerprint(smollm2),
         "plans",
     )
+
+
+# The form of prompts
+
+
+@pytest.mark.parametrize("prompts", [0, 1, 3])
+def test_an_adapter_for_prompts_of_another_form_is_refused(
+    smollm2: Path, tmp_path: Path, prompts: int
+) -> None:
+    width = read_gguf(smollm2).embedding_length
+    pair = (np.zeros((4, width), np.float32), np.zeros((width, 4), np.float32))
+    path = tmp_path / "old.gguf"
+    pairs = {"blk.0.attn_output.weight": pair}
+    write_adapter(path, smollm2, pairs, alpha=8.0, name="old", prompts=prompts)
+    assert read_adapter(path).prompts == prompts
+    with pytest.raises(ModelFileError, match=f"form {prompts or 1}, and this one has 2.*train lora --start"):
+        LlamaModel(smollm2, adapter=path)
+    write_adapter(path, smollm2, pairs, alpha=8.0, name="other", purpose="answers", prompts=prompts)
+    read_adapter(path).check_prompts()
