@@ -63,6 +63,7 @@ class CompilerPlanner:
     """
 
     answers = False
+    _copies_names = False  # a language may inflect them, which a large model undoes
 
     def __init__(
         self,
@@ -164,6 +165,7 @@ class CompilerPlanner:
             dialect=dialect,
             earlier={task.id: given.get(task.tool) for task in context.earlier_tasks},
             source=Source.of(context.texts),
+            copies=self._copies_names,
         )
         return replace(grammar, lark=lark)
 

@@ -62,7 +62,7 @@ FORMS = {
 """The kinds whose texts can be told by looking at them. (A person's name is what none of these is.)"""
 
 PERSON = "person"
-_ESCAPED = r'\\["\\]'
+_ESCAPED = r'\\["\\$]'
 _NO_ADDRESS = rf"([^@{_PLAIN}]|{_ESCAPED})*\p{{L}}([^@{_PLAIN}]|{_ESCAPED})*"
 _EDGE = rf"([^\s,;{_PLAIN}]|{_ESCAPED})"
 _TRIMMED = rf"{_EDGE}(([^{_PLAIN}]|{_ESCAPED})*{_EDGE})?"
@@ -88,7 +88,7 @@ class Source:
         lower case as well, since sentences begin with capitals, and with a capital.
         """
         cases = dict.fromkeys((self.text, self.text.lower(), self.text.title()))
-        chunks = [json.dumps(chunk, ensure_ascii=False)[1:-1] for chunk in _CHUNK.findall("\n".join(cases))]
+        chunks = [_written(chunk) for chunk in _CHUNK.findall("\n".join(cases))]
         return f"%regex {json.dumps({'substring_chunks': chunks}, ensure_ascii=False)}"
 
     def holds(self, form: Form) -> bool:
@@ -107,10 +107,23 @@ def form_terminal(form: Form, source: Source | None) -> str | None:
     return f"SOURCE & /{_slashed(form.pattern)}/" if source.holds(form) else None
 
 
-def copied_terminal(*, is_person: bool) -> str:
-    """The terminal, for llguidance, of what is copied from the source."""
-    terminal = f"SOURCE & /{_slashed(_TRIMMED)}/"
-    return f"{terminal} & /{_slashed(_NO_ADDRESS)}/" if is_person else terminal
+def text_terminal(*, is_person: bool, is_copied: bool) -> str | None:
+    """The terminal, for llguidance, of texts without a form; ``None`` if they may be any.
+
+    Args:
+        is_person: whether they are names of people.
+        is_copied: whether they are parts of the source.
+    """
+    parts = [
+        *(["SOURCE", f"/{_slashed(_TRIMMED)}/"] if is_copied else []),
+        *([f"/{_slashed(_NO_ADDRESS)}/"] if is_person else []),
+    ]
+    return " & ".join(parts) or None
+
+
+def _written(chunk: str) -> str:
+    """``chunk`` as the strings of a plan have it."""
+    return json.dumps(chunk, ensure_ascii=False)[1:-1].replace("$", "\\$")
 
 
 def _slashed(pattern: str) -> str:

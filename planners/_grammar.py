@@ -72,6 +72,7 @@ def plan_lark(
     dialect: DialectName = "keyword",
     earlier: Mapping[int, str | None] | None = None,
     source: Source | None = None,
+    copies: bool = False,
 ) -> str:
     """The Lark form of :func:`plan_grammar`, which heeds what tools say of kinds (:class:`plait.tools.Kind`).
 
@@ -84,7 +85,8 @@ def plan_lark(
         max_tasks: tasks that the plan may have at most.
         dialect: how the text is written.
         earlier: the kinds of the results of tasks below ``first``, as far as they are known.
-        source: what literal texts are copied from; ``None``: they may be any.
+        source: what literal addresses, numbers and paths are copied from; ``None``: they may be any.
+        copies: whether texts that are verbatim have to be copied from it, too.
 
     Raises:
         ConfigurationError: there is no such dialect.
@@ -95,7 +97,7 @@ def plan_lark(
     if not say_kinds(offered):
         return LarkWriter(arranged, numbers, unavailable, written).write()
     return KindLarkWriter(
-        arranged, numbers, unavailable, written, source=source, earlier=dict(earlier or {})
+        arranged, numbers, unavailable, written, source=source, earlier=dict(earlier or {}), copies=copies
     ).write()
 
 

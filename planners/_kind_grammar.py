@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from plait.planners._forms import FORMS, PERSON, Source, copied_terminal, form_terminal
+from plait.planners._forms import FORMS, PERSON, Source, form_terminal, text_terminal
 from plait.planners._lark_grammar import LarkWriter
 from plait.planners._terminals import string_pattern
 from plait.tools import AnyType, ArrayType, Field, Kind, ObjectType, StringType, Tool, Type, UnionType
@@ -29,6 +29,8 @@ class KindLarkWriter(LarkWriter):
 
     source: Source | None = None
     """What literal texts are copied from; ``None``: it is not known, and they may be any."""
+    copies: bool = False
+    """Whether texts that are verbatim have to stand in the source."""
     earlier: Mapping[int, str | None] = field(default_factory=dict)
     """The kinds of the results of earlier tasks; of those that are not in it nothing is known."""
     terminals: dict[str, str] = field(default_factory=dict)
@@ -196,8 +198,10 @@ class KindLarkWriter(LarkWriter):
         """The rule of literal texts of ``kind``; ``None`` if there are none."""
         i = len(self.strings)
         terminals = None if kind is None else self._terminals_of(kind.names)
-        if terminals is None and kind is not None and kind.verbatim and self.source is not None:
-            terminals = [copied_terminal(is_person=PERSON in kind.names)]
+        if terminals is None and kind is not None:
+            is_copied = kind.verbatim and self.copies and self.source is not None
+            terminal = text_terminal(is_person=kind.names == {PERSON}, is_copied=is_copied)
+            terminals = None if terminal is None else [terminal]
         if terminals is None:
             inserted = self.referring()[1:]
             return self.rule(f"string{i}", f'"\\"" ({" | ".join(["TEXT", "DOLLAR", *inserted])})* END')

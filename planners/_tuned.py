@@ -29,6 +29,8 @@ class TunedPlanner(CompilerPlanner):
         max_tokens: length of one plan.
     """
 
+    _copies_names = True  # as in the data that such models are trained on
+
     def __init__(
         self, model: ChatModel, toolbox: Toolbox, *, max_replans: int = 2, max_tokens: int = 1024
     ) -> None:

@@ -28,13 +28,14 @@ class Kind:
 
     Args:
         names: the kinds; of a result just one, of an argument also none, which takes no result.
-        verbatim: texts are written as the request (or the conversation) has them, as names are.
+        verbatim: texts are written as the request (or the conversation) has them, as names are; enforced for
+            models that ``plait train`` has made.
     """
 
     names: frozenset[str]
     """The kinds."""
     verbatim: bool
-    """Whether texts are copied from the request."""
+    """Whether texts stand in the request."""
 
     def __init__(self, *names: str, verbatim: bool = False) -> None:
         object.__setattr__(self, "names", frozenset(names))

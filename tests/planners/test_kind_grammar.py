@@ -19,6 +19,7 @@ from plait.planners import (
     PlanContext,
     Task,
     TaskOutcome,
+    TunedPlanner,
     plan_grammar,
 )
 from plait.planners._forms import Source
@@ -97,7 +98,8 @@ def accepts(smollm2: Path) -> Accepts:
 
     def accepted(plan: str, request: str | None = None, tools: tuple[Tool, ...] = BOX, **more: Any) -> str:
         source = None if request is None else Source.of([request])
-        return accepted_by(plan_lark(tools, dialect="compact", source=source, **more), plan)
+        options = {"copies": True, **more}
+        return accepted_by(plan_lark(tools, dialect="compact", source=source, **options), plan)
 
     def accepted_by(lark: str, plan: str) -> str:
         matcher = LLMatcher(tokenizer, LLMatcher.grammar_from_lark(lark), log_level=0)
@@ -160,7 +162,7 @@ def test_results_of_other_kinds_are_refused(accepts: Accepts, plan: str, accepte
         ("sum up ~/notes.txt", '1 summary("~/notes.txt")\n2 join()'),
         ("sum up C:\\data\\notes.txt", '1 summary("C:\\\\data\\\\notes.txt")\n2 join()'),
         ("Zoë's and 山田さん's", '1 email_of("Zoë")\n2 phone_of("山田")\n3 join()'),
-        ('a file "US$ (a).txt"', '1 file("US")\n2 join()'),
+        ('a file "US$ (a).txt"', '1 file("US\\$ (a).txt")\n2 join()'),
         ('ask "Bo" Peep', '1 email_of("\\"Bo\\" Peep")\n2 join()'),
     ],
 )
@@ -183,6 +185,12 @@ def test_texts_are_those_of_the_request(accepts: Accepts, request_: str, plan: s
 )
 def test_texts_that_are_not_are_refused(accepts: Accepts, request_: str, plan: str, accepted: str) -> None:
     assert accepts(plan, request_) == accepted
+
+
+def test_names_need_not_be_copied_by_models_that_were_not_trained_so(accepts: Accepts) -> None:
+    plan = '1 email_of("Anna")\n2 mail([$1])\n3 join()'
+    assert accepts(plan, "wyślij to do Anny", copies=False) == plan
+    assert accepts('1 email_of("a@b.org")', "mail a@b.org", copies=False) == '1 email_of("a⛔'
 
 
 def test_without_a_request_literal_texts_only_have_the_form(accepts: Accepts) -> None:
@@ -251,6 +259,15 @@ def test_the_planner_takes_texts_from_the_request_and_what_came_before() -> None
         source=Source.of(["", "Where is Cy?", "cy@x.org", "Bo will know", "", "Ask Ann"]),
     )
     assert lark_for(context) == expected
+
+
+def test_only_the_planner_of_trained_models_copies_names() -> None:
+    model = ScriptedModel([], grammar_kind="lark")
+    grammar = TunedPlanner(model, Toolbox(BOX)).grammar(PlanContext("Ask Ann"))
+    assert grammar is not None
+    source = Source.of(["", "", "Ask Ann"])
+    assert grammar.lark == plan_lark(BOX, dialect="relative", source=source, copies=True)
+    assert grammar.lark != plan_lark(BOX, dialect="relative", source=source)
 
 
 def test_the_planner_heeds_kinds_among_the_tools_that_were_found() -> None:
