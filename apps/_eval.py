@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plait.apps._eval_options import SharedOptions, command_line, read_ids, split, with_shared_options
+from plait.apps._eval_options import (
+    SharedOptions,
+    command_line,
+    read_categories,
+    read_ids,
+    split,
+    with_shared_options,
+)
 from plait.apps._index import EncoderName
 from plait.apps._output import FAILED, INTERRUPTED, OK, Output, execute
 from plait.apps._setup import load_toolbox
@@ -61,12 +68,13 @@ def plans(
     from plait.apps._examples import assistant_examples
     from plait.apps.evaluation._plans import PlansBenchmark
     from plait.apps.evaluation._sixteen import assistant_toolbox, toolbox_from_file
+    from plait.apps.evaluation._values import MatchRules, with_defaults
 
     def make() -> Benchmark:
         if tools is None:
             return PlansBenchmark(file, assistant_toolbox(), assistant_examples())
         toolbox = toolbox_from_file(Path(tools)) if tools.endswith(".json") else load_toolbox(tools)
-        return PlansBenchmark(file, toolbox)
+        return PlansBenchmark(file, toolbox, complete=with_defaults, rules=MatchRules())
 
     _evaluate("plans", make, options)
 
@@ -271,7 +279,8 @@ def _evaluate(
 
         settings = _settings(name, options)
         try:
-            paths = evaluate(make(), settings, output.console)
+            benchmark = make()
+            paths = evaluate(benchmark, settings, output.console)
         except KeyboardInterrupt:
             again = "the same command without --fresh" if options.fresh else "the same command"
             output.interrupted(account=f"Interrupted; what was finished is kept, {again} goes on.")
@@ -282,13 +291,20 @@ def _evaluate(
         if export is not None:
             for folder in _export(paths, export):
                 output.note(f"result folder for bfcl evaluate: {folder}")
-        failed = sum(item.error is not None for path in paths for item in load_run(path).items.values())
+        chosen = {item.id for item in settings.selection.of(benchmark.items())}
+        errors = [i for path in paths for i in load_run(path).items.values() if i.error is not None]
+        failed = sum(item.id in chosen for item in errors)
         if failed:
-            what = "1 item" if failed == 1 else f"{failed} items"
-            output.note(f"{what} failed with an error; --retry-errors tries again", "yellow")
+            output.note(f"{_items(failed)} failed with an error; --retry-errors tries again", "yellow")
+        if len(errors) > failed:
+            output.note(f"of items not chosen now, {_items(len(errors) - failed)} failed earlier", "yellow")
         return FAILED if failed else OK
 
     execute(work, output)
+
+
+def _items(n: int) -> str:
+    return "1 item" if n == 1 else f"{n} items"
 
 
 def _settings(name: str, options: SharedOptions) -> EvalOptions:
@@ -301,7 +317,7 @@ def _settings(name: str, options: SharedOptions) -> EvalOptions:
         models=options.models,
         planners=options.planners,
         selection=Selection(
-            tuple(split(options.category)), read_ids(options.ids), options.limit, options.sample
+            read_categories(options.category), read_ids(options.ids), options.limit, options.sample
         ),
         out=options.out or Path("plait-eval") / name,
         workers=options.workers,

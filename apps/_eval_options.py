@@ -148,7 +148,7 @@ def read_ids(texts: list[str] | None) -> tuple[str, ...]:
     """The ids of ``--ids``, those of files included.
 
     Raises:
-        ConfigurationError: a file cannot be read.
+        ConfigurationError: a file cannot be read, or the option is there and names none.
     """
     found: list[str] = []
     for part in split(texts):
@@ -156,10 +156,26 @@ def read_ids(texts: list[str] | None) -> tuple[str, ...]:
             found.append(part)
             continue
         try:
-            found += Path(part[1:]).read_text(encoding="utf-8").split()
+            lines = Path(part[1:]).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"--ids {part} cannot be read ({error}); give a text file") from error
-    return tuple(found)
+        found += [line.strip() for line in lines if line.strip()]
+    return _some(tuple(found), texts, "--ids")
+
+
+def read_categories(texts: list[str] | None) -> tuple[str, ...]:
+    """The names of ``--category``.
+
+    Raises:
+        ConfigurationError: the option is there and names none.
+    """
+    return _some(tuple(split(texts)), texts, "--category")
+
+
+def _some(found: tuple[str, ...], texts: list[str] | None, option: str) -> tuple[str, ...]:
+    if texts and not found:  # none would be all
+        raise ConfigurationError(f"{option} names nothing; leave it out to take all")
+    return found
 
 
 def command_line() -> tuple[str, ...]:

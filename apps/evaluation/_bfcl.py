@@ -103,9 +103,12 @@ class BFCLBenchmark:
             return Verdict(bool(calls) is wanted, detail="" if bool(calls) is wanted else detail)
         if isinstance(attempt.run.error, PlanError):
             return Verdict(correct=False, detail=str(attempt.run.error))
-        result = self._checker.ast_checker(
-            item.data["function"], calls, item.gold, self._python, item.category, _MODEL
-        )
+        try:
+            result = self._checker.ast_checker(
+                item.data["function"], calls, item.gold, self._python, item.category, _MODEL
+            )
+        except (OverflowError, TypeError, ValueError) as error:  # of a value that its author did not think of
+            return Verdict(correct=False, detail=f"the checker cannot read a value ({error})")
         return Verdict(bool(result["valid"]), detail=_reason(result))
 
     @cached_property

@@ -104,13 +104,7 @@ class RunFolder:
                     "choose another --out"
                 )
             return self._write_config(config)
-        found = _read_config(self.path)
-        differences = _differences(found.identity, config.identity)
-        if differences:
-            raise ConfigurationError(
-                f"{self.path} was made with another configuration ({'; '.join(differences)}), and runs "
-                "do not mix; choose another --out, or start it anew with --fresh"
-            )
+        found = _checked_config(self.path, config)
         if config.prices not in (None, found.prices):  # they decide no outcome, so the last ones given count
             return self._write_config(found.model_copy(update={"prices": config.prices}))
         return found
@@ -161,15 +155,39 @@ def remove_run(path: Path) -> None:
             lock.release()
 
 
+def check_run(path: Path, config: RunConfig) -> None:
+    """Check that the run folder ``path``, if there is one, can go on with ``config``.
+
+    Raises:
+        ConfigurationError: it was made with another configuration, or cannot be read.
+    """
+    if (path / _CONFIG).exists():
+        _checked_config(path, config)
+
+
+def _checked_config(path: Path, config: RunConfig) -> RunConfig:
+    """The configuration of the run folder, which ``config`` does not contradict."""
+    found = _read_config(path)
+    differences = _differences(found.identity, config.identity)
+    if differences:
+        raise ConfigurationError(
+            f"{path} was made with another configuration ({'; '.join(differences)}), and runs "
+            "do not mix; choose another --out, or start it anew with --fresh"
+        )
+    return found
+
+
 def find_runs(path: Path) -> list[Path]:
-    """``path`` if it is a run folder, or else the run folders in it, by name.
+    """``path`` if it is a run folder, or else the run folders in it that have items, by name.
 
     Raises:
         ConfigurationError: there are none.
     """
     if (path / _CONFIG).is_file():
         return [path]
-    found = sorted(config.parent for config in path.rglob(_CONFIG)) if path.is_dir() else []
+    configs = sorted(path.rglob(_CONFIG)) if path.is_dir() else []
+    found = [config.parent for config in configs if (config.parent / _ITEMS).is_file()]
+    found = [folder for folder in found if (folder / _ITEMS).stat().st_size]
     if not found:
         raise ConfigurationError(f"{path} has no run in it; give the folder that plait eval wrote to")
     return found

@@ -12,7 +12,7 @@ from plait.apps.evaluation._scoring import SCORING_VERSION, Complete, score_plan
 from plait.apps.evaluation._sixteen import assistant_defaults
 from plait.apps.evaluation._stubs import assistant_result
 from plait.apps.evaluation._types import Attempt, Item, Verdict
-from plait.apps.evaluation._values import ASSISTANT_RULES
+from plait.apps.evaluation._values import ASSISTANT_RULES, MatchRules
 from plait.errors import ConfigurationError
 from plait.models import ChatModel
 from plait.planners import PlanExample
@@ -32,6 +32,7 @@ class PlansBenchmark:
         examples: worked examples for the compiler's prompt.
         name: what the command line calls it.
         complete: fills in what a plan leaves out before arguments are compared.
+        rules: what of arguments is compared, and how.
 
     Raises:
         ConfigurationError: naming the file's first line that is wrong.
@@ -48,13 +49,15 @@ class PlansBenchmark:
         examples: Sequence[PlanExample] = (),
         name: str = "plans",
         complete: Complete = assistant_defaults,
+        rules: MatchRules = ASSISTANT_RULES,
     ) -> None:
         self.name = name
         self.examples = examples
         self._toolbox = toolbox
         self._complete = complete
+        self._rules = rules
         self._requests = {request.id: request for request in read_requests(path, toolbox)}
-        self.fingerprint = _fingerprint(path, toolbox)
+        self.fingerprint = _fingerprint(path, toolbox, rules)
 
     def items(self) -> Sequence[Item]:
         """The requests in the file's order, each under the number of calls in its right plan."""
@@ -74,7 +77,7 @@ class PlansBenchmark:
     def score(self, item: Item, attempt: Attempt) -> Verdict:
         """Plan success, arguments right and tool recall."""
         gold = self._request(item).plan
-        found = score_plan(gold, attempt.plan, self._toolbox, complete=self._complete, rules=ASSISTANT_RULES)
+        found = score_plan(gold, attempt.plan, self._toolbox, complete=self._complete, rules=self._rules)
         scores = {
             "arguments_right": float(found.arguments_right),
             "tool_recall": tool_recall(gold, self.toolbox(item)),
@@ -102,9 +105,11 @@ def category_of(n_calls: int) -> str:
     return "2-3 calls" if n_calls <= 3 else "4+ calls"
 
 
-def _fingerprint(path: Path, toolbox: Toolbox) -> str:
+def _fingerprint(path: Path, toolbox: Toolbox, rules: MatchRules) -> str:
     told = hashlib.sha256(path.read_bytes())
     for tool in toolbox:
         told.update(f"\n{tool.signature}: {tool.description}".encode())
     told.update(f"\nscoring {SCORING_VERSION}".encode())
+    if rules != ASSISTANT_RULES:
+        told.update(b" by plain rules")
     return told.hexdigest()

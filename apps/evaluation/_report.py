@@ -31,6 +31,7 @@ from plait.apps.evaluation._tables import (
     points,
     run_sections,
     seconds,
+    times_note,
 )
 from plait.errors import ConfigurationError
 
@@ -103,14 +104,15 @@ def _header(comparison: Comparison) -> str:
     n_runs = len(comparison.runs)
     counts = [run.overall.n for run in comparison.runs]
     n_items = " to ".join(map(str, sorted({min(counts), max(counts)})))
-    note = coverage_note(comparison)
+    notes = filter(None, (coverage_note(comparison), times_note(comparison)))
+    warnings = "".join(f'<p class="warn">{escape(note)}</p>' for note in notes)
     return f"""<header>
 <h1>plait eval {escape(comparison.benchmark)}</h1>
 <p>{escape(comparison.metric[:1].upper() + comparison.metric[1:])} of {n_items} items in {n_runs}
 {"run" if n_runs == 1 else "runs"}; intervals are of 95 % confidence.
 <span class="muted">Data and scoring {escape(comparison.fingerprint[:16])}; report of plait
 {escape(__version__)}.</span></p>
-{f'<p class="warn">{escape(note)}</p>' if note else ""}
+{warnings}
 <nav aria-label="Sections"><a href="#result">Result</a><a href="#time">Time</a>
 <a href="#numbers">All numbers</a>
 <a href="#about">What was run</a><a href="#items-title">Items</a></nav>

@@ -23,12 +23,14 @@ from rich.progress import (
 from plait.apps._progress import is_animated, transfer_progress
 from plait.apps._setup import ModelOptions, open_model, open_runner, prepare_model
 from plait.apps.evaluation._configuration import model_record, run_config
-from plait.apps.evaluation._folder import RunFolder, remove_run
+from plait.apps.evaluation._folder import RunFolder, check_run, remove_run
 from plait.apps.evaluation._selection import Selection
 from plait.apps.evaluation._trial import Trial, try_items
 from plait.apps.evaluation._types import Benchmark, Item, ItemRecord, Prices
 from plait.errors import ConfigurationError
 from plait.orchestrator import default_planner
+
+_SPEED_OF_S = 3600.0  # items may take minutes each
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
     Raises:
         PlaitError: a model or the data cannot be had, or a model died. What was finished is kept.
     """
+    if options.execute and benchmark.real_tools:
+        raise ConfigurationError(
+            f"{benchmark.name} has real tools, and calls them anyway; leave out --execute and --tool-latency"
+        )
     items = benchmark.items()
     chosen = options.selection.of(items)
     models = tuple(dict.fromkeys(options.models))
@@ -70,6 +76,7 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
             try:
                 with transfer_progress(console, model.name) as progress:
                     record = model_record(model, progress)
+                planned = []
                 for planner in options.planners or (default_planner(model),):
                     trial = Trial(
                         benchmark,
@@ -85,6 +92,10 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
                             f"{path}; evaluate them with two commands, each with an --out of its own"
                         )
                     config = run_config(trial, items, record, command=options.command, prices=options.prices)
+                    if not options.fresh:
+                        check_run(path, config)  # before hours are spent on another planner
+                    planned.append((path, trial, config))
+                for path, trial, config in planned:
                     if options.fresh:
                         remove_run(path)
                     with RunFolder(path, config) as folder:
@@ -139,6 +150,7 @@ def _item_progress(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
+        speed_estimate_period=_SPEED_OF_S,
         disable=not is_animated(console),
     )
     tried = list(kept)

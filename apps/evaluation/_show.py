@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -26,11 +28,12 @@ from plait.apps.evaluation._tables import (
     letter,
     pair_section,
     run_sections,
+    times_note,
     total_names,
 )
 
 CSV_COLUMNS = (
-    "run", "benchmark", "fingerprint", "metric", "model", "quantization", "planner", "plait_version",
+    "run", "path", "benchmark", "fingerprint", "metric", "model", "quantization", "planner", "plait_version",
     "category", "n", "n_right", "n_errors", "n_unparsed", "accuracy", "accuracy_low", "accuracy_high",
     "total_p50_s", "total_p95_s", "plan_p50_s", "plan_p95_s", "prefill_p50_s", "prefill_p95_s",
     "decode_p50_s", "decode_p95_s", "tools_p50_s", "tools_p95_s", "join_p50_s", "join_p95_s",
@@ -93,6 +96,7 @@ def _csv_row(run: RunSummary, group: GroupSummary) -> dict[str, Any]:
     identity = run.config.identity
     return {
         "run": run.path.name,
+        "path": str(run.path),
         "benchmark": identity.benchmark,
         "fingerprint": identity.fingerprint,
         "metric": run.config.metric,
@@ -146,7 +150,7 @@ def _heading(comparison: Comparison, console: Console) -> None:
             f"plait {identity.plait_version}",
             f"tools of {identity.tool_latency_s:g} s" if identity.execute else None,
             f"{run.overall.n} items",
-            run.path.name,
+            _short_path(run, comparison.runs),
         ]
         text = Text.assemble(
             (letter(index), f"bold {_colour(index)}"),
@@ -155,9 +159,18 @@ def _heading(comparison: Comparison, console: Console) -> None:
             (printable(f"  {', '.join(fact for fact in facts if fact)}"), "dim"),
         )
         _paragraph(console, text)
-    note = coverage_note(comparison)
-    if note:
-        _paragraph(console, Text(note, style="yellow"))
+    for note in (coverage_note(comparison), times_note(comparison)):
+        if note:
+            _paragraph(console, Text(note, style="yellow"))
+
+
+def _short_path(run: RunSummary, runs: Sequence[RunSummary]) -> str:
+    """The end of the run's path that no other run has."""
+    parts = run.path.parts
+    others = [other.path.parts for other in runs if other is not run]
+    lengths = range(1, len(parts) + 1)
+    n = next((n for n in lengths if all(other[-n:] != parts[-n:] for other in others)), len(parts))
+    return str(Path(*parts[-n:]))
 
 
 def _section(console: Console, section: Section, runs: Sequence[int]) -> None:
@@ -209,6 +222,11 @@ def _item(item: DifferingItem, console: Console) -> None:
     if gold is not None:
         _paragraph(console, Text("right plan", style="dim"), 2)
         _plan([str(call) for call in gold], console)
+    elif item.gold is not None:
+        _paragraph(console, Text("right answer", style="dim"), 2)
+        _plan(
+            [item.gold if isinstance(item.gold, str) else json.dumps(item.gold, ensure_ascii=False)], console
+        )
     for index, outcome in enumerate(item.outcomes):
         if outcome is not None:
             _outcome(index, outcome, console)

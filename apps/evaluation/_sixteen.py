@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def assistant_defaults(tool: Tool, arguments: Mapping[str, Value]) -> Mapping[st
     start = completed.get("start_date")
     if tool.name == "create_calendar_event" and "end_date" not in completed and isinstance(start, str):
         moment = read_moment(start)
-        if moment is not None:
+        if moment is not None and moment.replace(tzinfo=None) <= datetime.max - _EVENT_LENGTH:
             completed["end_date"] = (moment + _EVENT_LENGTH).isoformat()
     return completed
 

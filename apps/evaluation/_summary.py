@@ -98,6 +98,8 @@ class RunSummary:
     """Mean of the categories' accuracies."""
     categories: tuple[GroupSummary, ...]
     """In the order of the items."""
+    n_at_once: int
+    """How many items were tried at a time, at most."""
     totals: Mapping[str, float]
     """Metrics from 0 to 1 of all items together that are no means of the items' own, by name; empty where
     the benchmark has none."""
@@ -130,6 +132,7 @@ def summarize(run: LoadedRun) -> RunSummary:
         overall=_group(OVERALL, records, prices),
         macro_accuracy=fmean(group.accuracy for group in groups),
         categories=groups,
+        n_at_once=max(record.workers for record in records),
         totals=_TOTALS.get(run.config.identity.benchmark, _no_totals)(records),
     )
 
@@ -148,7 +151,10 @@ def _group(category: str, records: Sequence[ItemRecord], prices: Prices | None) 
         scores=_mean_scores(records),
         latency=_latency([record.times for record in ended]) if ended else None,
         tokens=_tokens(ended) if ended else None,
-        generations=fmean(len(record.generations) for record in records),
+        generations=fmean(
+            len(record.generations) if record.model_calls is None else record.model_calls
+            for record in records
+        ),
         calls=fmean(record.n_calls for record in records),
         cost_usd=None if prices is None else sum(_cost(record.tokens, prices) for record in records),
     )

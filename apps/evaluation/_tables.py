@@ -98,6 +98,18 @@ def coverage_note(comparison: Comparison) -> str:
     )
 
 
+def times_note(comparison: Comparison) -> str:
+    """A warning where the runs' times cannot be compared; empty where they can."""
+    reasons = []
+    if any(run.n_at_once > 1 for run in comparison.runs):
+        at_once = ", ".join(f"{run.n_at_once}" for run in comparison.runs)
+        reasons.append(f"up to {at_once} items were tried at a time, and waited for each other")
+    machines = {tuple(sorted(map(str, run.config.hardware.items()))) for run in comparison.runs}
+    if len(machines) > 1:
+        reasons.append("machines or versions of engines differ")
+    return f"Times cannot be compared: {'; '.join(reasons)}." if reasons else ""
+
+
 def percent(share: float | None) -> str:
     """``0.7333`` as ``73.3 %``."""
     return NOTHING if share is None else f"{100 * share:.1f} %"

@@ -35,6 +35,10 @@ _MAX_MODEL_FAILURES = 5
 _MODEL_FAILURES = (ModelError.__name__, ModelServerError.__name__)
 
 
+class ScoringError(PlaitError):
+    """A benchmark's scoring failed on a plan."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One model and one planner on one benchmark."""
@@ -55,15 +59,32 @@ class Trial:
             toolbox = self.benchmark.toolbox(item, model)
             if not len(toolbox):  # with nothing to call, no call is the only plan
                 attempt = Attempt(Plan(), run)
-                return _record(item, attempt, (), verdict=self.benchmark.score(item, attempt))
+                return _record(item, attempt, (), verdict=self._score(item, attempt))
             agent = self._agent(item, toolbox, model)
             run = await (agent.plan(item.query) if self._plans_only else agent.run(item.query))
             if run.error is not None and not isinstance(run.error, (PlanError, RunError)):
                 raise run.error
             attempt = Attempt(traced_plan(run), run)
-            return _record(item, attempt, model.generations, verdict=self.benchmark.score(item, attempt))
+            return _record(item, attempt, model.generations, verdict=self._score(item, attempt))
         except PlaitError as error:
             return _record(item, Attempt(traced_plan(run), run), model.generations, error=error)
+
+    def _score(self, item: Item, attempt: Attempt) -> Verdict:
+        """The benchmark's verdict.
+
+        Raises:
+            ScoringError: a plan that its scoring did not foresee.
+        """
+        try:
+            return self.benchmark.score(item, attempt)
+        except PlaitError:
+            raise
+        except (
+            Exception
+        ) as error:  # one odd plan must not end a run of hours: it is a record like any failure
+            raise ScoringError(
+                f"the plan cannot be scored ({type(error).__name__}: {error}); please report it with the item"
+            ) from error
 
     def prompt_sha256(self, items: Sequence[Item]) -> str:
         """The hash of what the model is first told about the first item of every category."""
@@ -134,11 +155,11 @@ async def try_items(
     async def work() -> None:
         nonlocal n_failures
         for item in queue:
-            record = await trial.attempt(item)
+            record = (await trial.attempt(item)).model_copy(update={"workers": workers})
             keep(record)
             is_model_failure = record.error is not None and record.error.type in _MODEL_FAILURES
             n_failures = n_failures + 1 if is_model_failure else 0
-            if n_failures >= _MAX_MODEL_FAILURES and record.error is not None:
+            if n_failures >= max(_MAX_MODEL_FAILURES, 2 * workers) and record.error is not None:
                 raise ModelError(
                     f"the model {trial.model.name} failed {n_failures} times in a row (the last time: "
                     f"{record.error.message}); start it again, then repeat the command with --retry-errors"
@@ -177,6 +198,7 @@ def _record(
         plan=planned_calls(attempt.plan),
         answer=run.answer,
         generations=list(generations),
+        model_calls=len(generations),
         n_calls=sum(o.started_s is not None for o in run.tasks),
         tokens=token_counts(run.usage),
         times=Times(

@@ -194,6 +194,11 @@ class ItemRecord(_Record):
     plan: list[PlannedCall] = []
     answer: str = ""
     generations: list[GenerationRecord] = []
+    """Every call of the model; empty in runs that are kept without prompts."""
+    model_calls: int | None = None
+    """How many there were; ``None`` in records of older versions, where they all are there."""
+    workers: int = 1
+    """How many items were tried at a time: they wait for each other."""
     n_calls: int = 0
     """Calls that were made (with made-up or real tools)."""
     tokens: TokenCounts = TokenCounts()

@@ -174,9 +174,10 @@ def _as_number(value: Any) -> Decimal | None:
     if not isinstance(value, (int, float, str)):
         return None
     try:
-        return Decimal(str(value).strip())
+        number = Decimal(str(value).strip())
     except (InvalidOperation, ValueError):
         return None
+    return None if number.is_nan() else number
 
 
 def _folded(text: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import sleep
 from types import ModuleType
 from typing import Any
 
@@ -170,7 +171,9 @@ def test_one_json_document_is_all_there_is_on_standard_output(evaluate: Evaluati
         *("n_common", "pairs", "differing"),
     }
     (run,) = document["runs"]
-    assert set(run) == {"label", "path", "config", "overall", "macro_accuracy", "categories", "totals"}
+    assert set(run) == {
+        *("label", "path", "config", "overall", "macro_accuracy", "categories", "totals", "n_at_once")
+    }
     assert set(run["overall"]) == {
         *("category", "n", "n_right", "n_errors", "n_unparsed", "accuracy", "interval", "scores"),
         *("latency", "tokens", "generations", "calls", "cost_usd"),
@@ -774,9 +777,105 @@ def test_an_interrupt_ends_a_real_models_decoding(start: Any, tmp_path: Path, sm
         env={"TELL_DECODING": "1"},
     ) as process:
         process.read_until("<decoding>", process.popen.stderr.fileno())
+        run = tmp_path / "runs" / f"{smollm2.stem}-native"
+        while not (run / "config.json").exists():  # until then only what decoding costs is measured
+            assert process.popen.poll() is None
+            sleep(0.01)
         process.popen.send_signal(signal.SIGINT)
         error = process.read_all(process.popen.stderr.fileno())
         assert process.exit_code() == 130
     assert "Interrupted;" in error
     assert "Traceback" not in error
-    assert load_run(tmp_path / "runs" / f"{smollm2.stem}-native").items == {}
+    assert load_run(run).items == {}
+
+
+# What is easily overlooked
+
+
+@pytest.mark.parametrize(("option", "value"), [("--ids", ","), ("--ids", "@none.txt"), ("--category", " , ")])
+def test_an_option_that_names_nothing_is_not_all(evaluate: Evaluation, option: str, value: str) -> None:
+    Path("none.txt").write_text("\n \n", encoding="utf-8")
+    result = evaluate("plans", "requests.jsonl", option, value)
+    check_error(result, 2, f"{option} names nothing; leave it out to take all")
+    assert evaluate.asked == []
+
+
+def test_a_file_of_ids_has_one_a_line(evaluate: Evaluation) -> None:
+    evaluate.write(line("a 1", A, call("look_up", name="a")), *LINES[1:])
+    Path("ids.txt").write_text("a 1\n\nb\n", encoding="utf-8-sig")
+    assert evaluate("plans", "requests.jsonl", "--ids", "@ids.txt").exit_code == 0
+    assert list(evaluate.run().items) == ["a 1", "b"]
+
+
+def test_texts_and_orders_of_own_tools_are_compared(evaluate: Evaluation, toolbox: ModuleType) -> None:
+    @tool(read_only=False)
+    def post(message: str, recipients: list[str]) -> str:
+        """Post a message."""
+        return f"{message}{recipients}"
+
+    toolbox.TOOLS = Toolbox([post])  # type: ignore[attr-defined]
+    gold = call("post", message="deploy now", recipients=["a", "b"])
+    evaluate.write(line("right", A, gold), line("text", B, gold), line("order", D, gold))
+    for query, arguments in (
+        (A, 'message="Deploy now", recipients=["a", "b"]'),
+        (B, 'message="something else", recipients=["a", "b"]'),
+        (D, 'message="deploy now", recipients=["b", "a"]'),
+    ):
+        evaluate.script[query] = f"1. post({arguments})\n2. join()"
+    evaluate("plans", "requests.jsonl")
+    scores = {id_: record.scores["arguments_right"] for id_, record in evaluate.run().items.items()}
+    assert scores == {"right": 1.0, "text": 0.0, "order": 0.0}
+
+
+def test_a_folder_of_another_configuration_is_told_before_anything_is_tried(evaluate: Evaluation) -> None:
+    assert evaluate("plans", "requests.jsonl", "--limit", "1").exit_code == 0
+    config = evaluate.folder / "plait-eval/plans/scripted-compiler/config.json"
+    config.write_text(config.read_text().replace('"plait_version": "', '"plait_version": "9.'))
+    evaluate.asked.clear()
+    result = evaluate("plans", "requests.jsonl", "--planner", "compact,compiler")
+    check_error(result, 2, "was made with another configuration", "--fresh")
+    assert evaluate.asked == []
+
+
+def test_earlier_failures_of_other_items_are_told_and_fail_nothing(evaluate: Evaluation) -> None:
+    evaluate.script[B] = [ModelError("the server is gone"), SCRIPT[B]]
+    assert evaluate("plans", "requests.jsonl", "--ids", "a,b").exit_code == 1
+    result = evaluate("plans", "requests.jsonl", "--ids", "a", "--retry-errors")
+    assert result.exit_code == 0
+    assert "of items not chosen now, 1 item failed earlier" in result.stderr
+    assert "--retry-errors tries again" not in result.stderr
+
+
+def test_runs_without_items_and_other_files_are_passed_over(evaluate: Evaluation) -> None:
+    evaluate("plans", "requests.jsonl", "--ids", "a")
+    runs = evaluate.folder / "plait-eval"
+    (runs / "models").mkdir()
+    (runs / "models" / "config.json").write_text('{"hidden_size": 576}')
+    (runs / "empty").mkdir()
+    (runs / "empty" / "config.json").write_bytes((runs / "plans/scripted-compiler/config.json").read_bytes())
+    (runs / "empty" / "items.jsonl").touch()
+    assert evaluate("show", "plait-eval").exit_code == 0
+    check_error(evaluate("show", "plait-eval/empty"), 2, "has no finished item yet")
+
+
+def test_runs_of_one_name_are_told_apart_and_times_that_differ_in_kind_are_warned_of(
+    evaluate: Evaluation,
+) -> None:
+    evaluate("plans", "requests.jsonl", "--ids", "a", "--out", "mine")
+    evaluate("plans", "requests.jsonl", "--ids", "a", "--out", "theirs", "--workers", "4")
+    shown = evaluate("show", "mine", "theirs", "--html", "report.html").stdout
+    assert "mine/scripted-compiler" in shown
+    assert "theirs/scripted-compiler" in shown
+    warning = "Times cannot be compared: up to 1, 4 items were tried at a time"
+    assert warning in shown
+    assert warning in Path("report.html").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(evaluate("show", "mine", "theirs", "--csv").stdout)))
+    assert {row["path"] for row in rows} == {"mine/scripted-compiler", "theirs/scripted-compiler"}
+    assert "Times cannot be compared" not in evaluate("show", "mine").stdout
+
+
+def test_made_up_tools_are_refused_where_the_tools_are_real(evaluate: Evaluation) -> None:
+    questions = [{"id": "0", "question": "Which is higher?", "answer": "yes", "level": "easy"}]
+    Path("data.json").write_text(json.dumps(questions), encoding="utf-8")
+    result = evaluate("hotpotqa", "--data", "data.json", "--execute", "--tool-latency", "5")
+    check_error(result, 2, "hotpotqa has real tools, and calls them anyway; leave out --execute")

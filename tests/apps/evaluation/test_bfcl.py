@@ -165,7 +165,9 @@ def test_plans_that_are_not_the_answer_are_wrong(benchmark: BFCLBenchmark, items
         assert not any(is_right(benchmark, item, Plan(tasks)) for tasks in others)
 
 
-@pytest.mark.parametrize("value", [None, 0.5, "no", [None], [[]], [{}], {}, {"a": {"b": []}}, ["a", 1]])
+@pytest.mark.parametrize(
+    "value", [None, 0.5, "no", [None], [[]], [{}], {}, {"a": {"b": []}}, ["a", 1], 10**400]
+)
 def test_odd_values_are_wrong_and_never_break_the_checker(
     benchmark: BFCLBenchmark, items: dict[str, Item], value: Any
 ) -> None:

@@ -57,7 +57,7 @@ def test_an_event_ends_an_hour_after_its_start() -> None:
     assert completed["invitees"] == []
 
 
-@pytest.mark.parametrize("start", ["soon", Ref(1)])
+@pytest.mark.parametrize("start", ["soon", Ref(1), "9999-12-31T23:59:59"])
 def test_an_event_without_a_start_that_can_be_read_has_no_end(start: Any) -> None:
     tool = assistant_toolbox()["create_calendar_event"]
     assert "end_date" not in assistant_defaults(tool, {"title": "x", "start_date": start})

@@ -383,3 +383,30 @@ def test_a_record_with_a_reference_to_a_later_call_is_told_by_its_id() -> None:
         ConfigurationError, match=r"item 'mail-7' cannot be read \(\$2 is not .*delete its line"
     ):
         plan_of(record)
+
+
+async def test_a_plan_that_cannot_be_scored_is_an_error_of_its_item(
+    fake_benchmark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = fake_benchmark(["write to Sid", "again"], [PLAN, PLAN])
+    score, n_scored = benchmark.score, 0
+
+    def odd(*arguments: Any) -> Any:
+        nonlocal n_scored
+        n_scored += 1
+        if n_scored == 1:
+            raise OverflowError("date value out of range")
+        return score(*arguments)
+
+    monkeypatch.setattr(benchmark, "score", odd, raising=False)
+    first, second = await tried(Trial(benchmark, ScriptedModel([PLAN, PLAN]), "compiler"))
+    assert first.error is not None
+    assert (first.error.type, first.correct, len(first.plan)) == ("ScoringError", False, 2)
+    assert "OverflowError: date value out of range" in first.error.message
+    assert second.correct
+
+
+async def test_a_record_says_how_many_items_were_tried_at_a_time(fake_benchmark: Any) -> None:
+    trial = Trial(fake_benchmark(["write to Sid"], [PLAN]), ScriptedModel([PLAN]), "compiler")
+    (record,) = await tried(trial, workers=3)
+    assert (record.workers, record.model_calls) == (3, 1)

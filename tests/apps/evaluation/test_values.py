@@ -62,6 +62,8 @@ def test_what_means_the_same_is_right(gold: Any, value: Any, type_: Type) -> Non
         ([["a"], ["b"]], [["b"], ["a"]], ANY),
         ({"city": "Rome"}, {"town": "Rome"}, ANY),
         ({"city": "Rome"}, "Rome", ANY),
+        (3, "sNaN", ANY),
+        (3, "NaN", ANY),
         (None, "  ", TEXT),
         (None, [], ANY),
         (None, None, TEXT),
