@@ -58,7 +58,7 @@ def test_a_kind_that_was_never_tried_counts_as_plans_of_its_length_do(source: To
 def test_only_what_is_trained_on_is_changed(source: ToolboxSkeletons) -> None:
     tried = tuple(TriedRequest(one.id, right=False) for one in source.skeletons[:20])
     plain, guided = DataSet(source), DataSet(source, tried=tried)
-    recipe = Recipe(300, as_it_is=1.0)
+    recipe = Recipe(300, as_it_is=1.0, joined=0.0)
     numbers = {one.id for one in source.skeletons[:20]}
 
     def share(data: DataSet) -> float:
