@@ -10,7 +10,7 @@ from typing import Any
 from plait.errors import GrammarError, MissingExtraError
 from plait.models._vocabulary import Vocabulary
 
-_N_KEPT = 16
+_N_KEPT = 4  # those of tools that say kinds are for one request each
 
 
 class Grammars:
