@@ -224,9 +224,8 @@ def _item(item: DifferingItem, console: Console) -> None:
         _plan([str(call) for call in gold], console)
     elif item.gold is not None:
         _paragraph(console, Text("right answer", style="dim"), 2)
-        _plan(
-            [item.gold if isinstance(item.gold, str) else json.dumps(item.gold, ensure_ascii=False)], console
-        )
+        told = item.gold if isinstance(item.gold, str) else json.dumps(item.gold, ensure_ascii=False)
+        _plan([told], console)
     for index, outcome in enumerate(item.outcomes):
         if outcome is not None:
             _outcome(index, outcome, console)

@@ -79,9 +79,7 @@ class Trial:
             return self.benchmark.score(item, attempt)
         except PlaitError:
             raise
-        except (
-            Exception
-        ) as error:  # one odd plan must not end a run of hours: it is a record like any failure
+        except Exception as error:  # one odd plan must not end a run of hours
             raise ScoringError(
                 f"the plan cannot be scored ({type(error).__name__}: {error}); please report it with the item"
             ) from error
