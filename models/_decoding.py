@@ -18,6 +18,7 @@ import numpy as np
 from plait.errors import GrammarError
 from plait.models._batching import Lane, Step, Steps
 from plait.models._generation import StopTexts
+from plait.models._repetition import next_of_round
 from plait.models._speculating import AnswerDraft, Speculation
 from plait.models._types import FinishReason, Generation
 from plait.models._verification import choose, verify
@@ -149,7 +150,8 @@ class Decoding:
         self._append(new, n_forced=len(forced))
         if self._has_ended():
             return None
-        draft = self._draft_for(lane)
+        barred = None if self._matcher is None else next_of_round(self._answer)
+        draft = self._draft_for(lane) if barred is None else None
         guesses = [] if draft is None else draft.guesses(self._matcher, len(new), self._n_left - 1)
         verified = yield from verify(
             lane,
@@ -158,6 +160,7 @@ class Decoding:
             guesses,
             temperature=self._options.temperature,
             random=self._random,
+            barred=barred,
         )
         if draft is not None:
             draft.learn(verified.n_accepted, verified.next_token)

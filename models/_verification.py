@@ -58,6 +58,7 @@ def accept(
     drafted: Sequence[int],
     temperature: float,
     random: RandomChoice,
+    barred: int | None = None,
 ) -> Verdict:
     """Decode over the guesses: go on as long as the model's own choice is the guess.
 
@@ -73,30 +74,40 @@ def accept(
         drafted: the guesses: only those, not tokens that the grammar forces between them. They are allowed.
         temperature: 0 is greedy.
         random: draws, where the temperature is above 0.
+        barred: a token that is not wanted at the first row, where there are others.
 
     Raises:
         GrammarError: a mask allows no token at all.
     """
     for i, row in enumerate(rows):
         guess = drafted[i] if i < len(drafted) else None
-        token = _decide(row, i, rules, guess, temperature, random)
+        token = _decide(row, i, rules, guess, temperature, random, barred if i == 0 else None)
         if token != guess:
             return Verdict(i, token)
     return Verdict(len(drafted), None)
 
 
 def _decide(
-    row: Row, i: int, rules: Rules, guess: int | None, temperature: float, random: RandomChoice
+    row: Row,
+    i: int,
+    rules: Rules,
+    guess: int | None,
+    temperature: float,
+    random: RandomChoice,
+    barred: int | None = None,
 ) -> int:
     if temperature <= 0.0:
         likeliest = int(row.argmax())
-        if likeliest == guess or rules.permits(i, likeliest):
+        if likeliest != barred and (likeliest == guess or rules.permits(i, likeliest)):
             return likeliest  # the largest of all, so of those that are allowed
     mask = rules.mask(i)
     if mask is not None:
         mask = mask[: len(row)]  # llguidance pads its masks to whole words
         if not mask.any():
             raise GrammarError("the grammar came to a dead end: it allows no token of this vocabulary")
+        if barred is not None and mask.sum() > mask[barred]:
+            mask = mask.copy()
+            mask[barred] = False
         row = np.where(mask, row, np.float32(-np.inf))
     if temperature <= 0.0:
         return int(row.argmax())
@@ -141,6 +152,7 @@ def verify(
     *,
     temperature: float,
     random: RandomChoice,
+    barred: int | None = None,
 ) -> Generator[Step, list[Row], Verified]:
     """Decode ``new`` and the guesses behind them in one step, and forget the guesses that fall.
 
@@ -151,6 +163,7 @@ def verify(
         drafted: from :func:`~plait.models._drafts.draft_tokens` with this matcher; may be empty.
         temperature: as for :func:`accept`.
         random: as for :func:`accept`.
+        barred: as for :func:`accept`.
 
     Raises:
         GrammarError: the grammar allows no token, or not the guesses.
@@ -163,7 +176,7 @@ def verify(
     if walk.ends_answer():
         places.pop()
     rows = yield Step([*new, *guesses], places)
-    verdict = accept(rows, walk, [guess.token for guess in drafted], temperature, random)
+    verdict = accept(rows, walk, [guess.token for guess in drafted], temperature, random, barred)
     walk.go_to(verdict.n_accepted)
     standing = sum(map(len, drafted[: verdict.n_accepted]))
     if standing < len(guesses):
