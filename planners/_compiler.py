@@ -157,13 +157,13 @@ class CompilerPlanner:
             grammar = plan_grammar(tools, first=first, unavailable=unavailable, dialect=dialect)
         if not say_kinds(tools):
             return grammar
-        given = {tool.name: tool.gives for tool in context.offer.listed(self._toolbox)}
+        listed = {tool.name: tool for tool in context.offer.listed(self._toolbox)}
         lark = plan_lark(
             tools,
             first=first,
             unavailable=unavailable,
             dialect=dialect,
-            earlier={task.id: given.get(task.tool) for task in context.earlier_tasks},
+            earlier={t.id: listed[t.tool] for t in context.earlier_tasks if t.tool in listed},
             source=Source.of(context.texts),
             copies=self._copies_names,
         )

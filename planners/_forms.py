@@ -61,6 +61,15 @@ FORMS = {
 }
 """The kinds whose texts can be told by looking at them. (A person's name is what none of these is.)"""
 
+IDENTIFIER = Form(
+    rf"[^\s,;{_PLAIN}]{{1,200}}",
+    re.compile(
+        r"\b(?=\w*\d)(?=\w*[^\W\d])[\w-]{4,}|\b\d{5,}\b|#\d|\b(?:ids?|identifiers?|codes?|numbers?)\b",
+        re.IGNORECASE,
+    ),
+)
+"""What another system calls a thing. A request holds one, or may, if it has a word of letters and digits or a
+long number, or speaks of such."""
 PERSON = "person"
 _ESCAPED = r'\\["\\$]'
 _NO_ADDRESS = rf"([^@{_PLAIN}]|{_ESCAPED})*\p{{L}}([^@{_PLAIN}]|{_ESCAPED})*"

@@ -70,13 +70,14 @@ def plan_lark(
     unavailable: Set[int] = frozenset(),
     max_tasks: int = MAX_TASKS,
     dialect: DialectName = "keyword",
-    earlier: Mapping[int, str | None] | None = None,
+    earlier: Mapping[int, Tool] | None = None,
     source: Source | None = None,
     copies: bool = False,
 ) -> str:
-    """The Lark form of :func:`plan_grammar`, which heeds what tools say of kinds (:class:`plait.tools.Kind`).
+    """The Lark form of :func:`plan_grammar`, which heeds what tools say of kinds and of their results.
 
-    Where they do, a plan may have about 20 tasks, since its grammar has to know the kinds of their results.
+    Where they do (:class:`plait.tools.Kind`, ``Tool.result``), a plan may have about 10 to 20 tasks, since
+    its grammar has to know of which sort each of their results is.
 
     Args:
         tools: the tools that may be called.
@@ -84,7 +85,7 @@ def plan_lark(
         unavailable: numbers below ``first`` that may not be referred to.
         max_tasks: tasks that the plan may have at most.
         dialect: how the text is written.
-        earlier: the kinds of the results of tasks below ``first``, as far as they are known.
+        earlier: the tools of tasks below ``first``, as far as they are known.
         source: what literal addresses, numbers and paths are copied from; ``None``: they may be any.
         copies: whether texts that are verbatim have to be copied from it, too.
 

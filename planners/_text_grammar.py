@@ -37,7 +37,7 @@ from plait.tools import (
 _QUOTE = r'"\""'
 
 
-def _text(literal: str) -> str:
+def text_literal(literal: str) -> str:
     """``literal`` as both forms write one."""
     literal.encode()  # refuses half a character, which Python can hold and no model can write
     return json.dumps(literal, ensure_ascii=False)
@@ -50,7 +50,7 @@ def _quoted(printed: str) -> str:
     other string that begins with "a".
     """
     content = printed[1:-1]
-    return " ".join([_QUOTE, *([_text(content)] if content else []), _QUOTE])
+    return " ".join([_QUOTE, *([text_literal(content)] if content else []), _QUOTE])
 
 
 def _either(options: Sequence[str]) -> str:
@@ -112,9 +112,13 @@ class TextWriter(ABC):
         """What follows an option with this optional argument: when it is one."""
         return ""
 
-    def referring(self) -> list[str]:
-        """``references``, of what the argument takes that is being written."""
-        return self.references
+    def referring(self, type_: Type) -> list[str]:
+        """The rule of references to values of this type that the argument takes which is being written."""
+        return self.references[:1]
+
+    def inserting(self) -> list[str]:
+        """The rule of references within its texts."""
+        return self.references[1:]
 
     def text(self) -> list[str]:
         """The rule of texts that the argument takes, if it takes any."""
@@ -125,7 +129,9 @@ class TextWriter(ABC):
             if not tool.name.isprintable():
                 raise ValueError("its name has characters that cannot be printed")
             arguments = self._sequence(tool.arguments.fields, f"arguments{index}", self._argument)
-            return self.rule(f"call{index}", f"{_text(tool.name + '(')} {arguments} {_text(')')}")
+            return self.rule(
+                f"call{index}", f"{text_literal(tool.name + '(')} {arguments} {text_literal(')')}"
+            )
         except (TypeError, ValueError) as error:
             raise GrammarError(
                 f"no grammar can be built for {tool.name!r}: {error}", tool=tool.name
@@ -139,18 +145,18 @@ class TextWriter(ABC):
     @property
     def comma(self) -> str:
         """What stands between arguments, items and entries."""
-        return _text(f",{self.dialect.space}")
+        return text_literal(f",{self.dialect.space}")
 
     @property
     def colon(self) -> str:
         """What stands between a key and its value."""
-        return _text(f":{self.dialect.space}")
+        return text_literal(f":{self.dialect.space}")
 
     def _argument(self, argument: Field) -> str:
         self.kind = self.kind_of(argument)
         value = self._value(argument.type)
         if self.dialect.names(argument):
-            return f"{_text(print_argument_name(argument.name) + '=')} {value}"
+            return f"{text_literal(print_argument_name(argument.name) + '=')} {value}"
         return value
 
     def _property(self, property_: Field) -> str:
@@ -171,16 +177,16 @@ class TextWriter(ABC):
     def _value(self, type_: Type) -> str:
         if isinstance(type_, AnyType):
             return self._any(ANY_DEPTH)
-        return self._named(repr(type_), lambda: self._literals(type_))
+        return self._named(repr(type_), type_, lambda: self._literals(type_))
 
     def _any(self, depth: int) -> str:
-        return self._named(f"any {depth}", lambda: self._any_literals(depth))
+        return self._named(f"any {depth}", AnyType(), lambda: self._any_literals(depth))
 
-    def _named(self, kind: str, literals: Callable[[], list[str]]) -> str:
-        """The rule of values of this kind; a reference is one, too."""
-        key = (self.kind, kind)
+    def _named(self, sort: str, type_: Type, literals: Callable[[], list[str]]) -> str:
+        """The rule of values of this sort; a reference is one, too."""
+        key = (self.kind, sort)
         if key not in self.values:
-            options = [*self.referring()[:1], *literals()]
+            options = [*self.referring(type_), *literals()]
             self.values[key] = self.rule(f"value{len(self.values)}", *options)
         return self.values[key]
 
@@ -197,7 +203,7 @@ class TextWriter(ABC):
                 return [f"{_QUOTE} {pattern} {_QUOTE}"] if pattern else self.text()
             case EnumType():
                 printed = [print_value(value) for value in type_.values]
-                return [_quoted(text) if text.startswith('"') else _text(text) for text in printed]
+                return [_quoted(text) if text.startswith('"') else text_literal(text) for text in printed]
             case ArrayType():
                 return [self._array(type_)]
             case ObjectType():

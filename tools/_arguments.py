@@ -38,6 +38,7 @@ from plait.tools._types import (
     StringType,
     Type,
     UnionType,
+    parse_result,
     parse_schema,
     render_type,
 )
@@ -149,24 +150,26 @@ def type_hints(function: Callable[..., Any]) -> dict[str, Any]:
     return typing.get_type_hints(_documented(function), include_extras=True)
 
 
-def returned_type(function: Callable[..., Any]) -> str:
-    """The return type of ``function`` as a prompt shows it; empty if it has no hint."""
+def returned_type(function: Callable[..., Any]) -> tuple[str, Type | None]:
+    """The return type of ``function`` as a prompt shows it, and as it was understood.
+
+    Empty and ``None`` if it has no hint; ``None`` as well where the hint cannot be understood.
+    """
     hints = type_hints(function)
     hint = function if inspect.isclass(function) else hints.get("return", inspect.Signature.empty)
     if hint is inspect.Signature.empty:
-        return ""
+        return "", None
     if hint is None or hint is type(None):
-        return "null"
+        return "null", None
     try:
         schema = TypeAdapter(hint).json_schema(mode="serialization", schema_generator=_QuietGenerator)
-        wrapped = {"type": "object", "properties": {"it": schema}, "$defs": schema.get("$defs", {})}
-        parsed, _ = parse_schema(wrapped, tool="result")
+        parsed = parse_result(schema, tool="result")
     except (
         *(PydanticUserError, PydanticOmit, PydanticUndefinedAnnotation),
         *(SchemaError, ToolDefinitionError, TypeError),
     ):
-        return str(getattr(hint, "__name__", "any"))
-    return render_type(parsed.fields[0].type)
+        return str(getattr(hint, "__name__", "any")), None
+    return render_type(parsed), parsed
 
 
 def documentation(function: Callable[..., Any]) -> str:

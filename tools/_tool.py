@@ -30,7 +30,15 @@ from plait.tools._arguments import (
 from plait.tools._kinds import Kind, kinds_of
 from plait.tools._preparation import Draft, Prepared, Preparer
 from plait.tools._threads import call_in_thread
-from plait.tools._types import ObjectType, parse_schema, render_name, render_type, without_null
+from plait.tools._types import (
+    ObjectType,
+    Type,
+    parse_result,
+    parse_schema,
+    render_name,
+    render_type,
+    without_null,
+)
 from plait.tools._values import coerce, to_jsonable
 
 _NAME = re.compile(r"""[^\s()\[\]{}"'`,=$#]+""")
@@ -69,6 +77,8 @@ class Tool:
     """What is called: sync (run in a thread of its own) or async, with keyword arguments."""
     returns: str = ""
     """The type of its result as a prompt shows it; empty if unknown."""
+    result: Type | None = field(default=None, repr=False)
+    """The type of its result; ``None`` if unknown. References reach only into what it has."""
     gives: str | None = None
     """The kind of its result, one of :class:`Kind`'s names; ``None`` if nothing is known."""
     takes: Mapping[str, Kind] = field(default_factory=dict)
@@ -118,6 +128,7 @@ class Tool:
             )
         model = model_of_signature(function, tool=label)
         gives, takes = kinds_of(type_hints(function), tool=label)
+        returns, result = returned_type(function)
         schema = json_schema(model, tool=label)
         arguments, degraded = parse_schema(schema, tool=label)
         return cls._checked(
@@ -127,7 +138,8 @@ class Tool:
             arguments_model=model,
             schema=_untitled(to_jsonable(schema)),
             function=function,
-            returns=returned_type(function),
+            returns=returns,
+            result=result,
             gives=gives,
             takes=takes,
             annotations=ToolAnnotations(read_only, destructive, idempotent, open_world),
@@ -144,7 +156,7 @@ class Tool:
         definition: Mapping[str, Any],
         function: Callable[..., Any] | None = None,
         *,
-        returns: str = "",
+        returns: str | None = None,
         gives: str | None = None,
         takes: Mapping[str, Kind] | None = None,
         annotations: ToolAnnotations | None = None,
@@ -155,7 +167,9 @@ class Tool:
         """A tool from a function definition in OpenAI's format, with or without its ``"function"`` wrapper.
 
         ``function`` receives the arguments as keywords and as plain JSON types; without one the tool
-        can be planned with, and every call of it fails. ``gives`` and ``takes`` are the tool's.
+        can be planned with, and every call of it fails. ``gives`` and ``takes`` are the tool's. Where the
+        definition has an ``outputSchema``, as those of the Model Context Protocol may, that is the result's
+        type; ``returns`` is how a prompt shows it.
 
         Raises:
             ToolDefinitionError: the definition has no name, its parameters cannot be expressed, or ``takes``
@@ -171,6 +185,8 @@ class Tool:
             )
         parameters = body.get("parameters", body.get("inputSchema", body.get("input_schema")))
         arguments, degraded = parse_schema({} if parameters is None else parameters, tool=label)
+        output = body.get("outputSchema")
+        result = None if output is None else parse_result(output, tool=label)
         unknown = set(takes or ()) - {argument.name for argument in arguments.fields}
         if unknown:
             raise ToolDefinitionError(
@@ -185,7 +201,8 @@ class Tool:
             if parameters and parameters is not True
             else {"type": "object", "properties": {}},
             function=function or _Unimplemented(label),
-            returns=returns,
+            returns=(render_type(result) if result else "") if returns is None else returns,
+            result=result,
             gives=gives,
             takes=dict(takes or {}),
             annotations=annotations or ToolAnnotations(),

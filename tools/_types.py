@@ -200,6 +200,17 @@ def parse_schema(schema: Mapping[str, Any], *, tool: str) -> tuple[ObjectType, t
     return parsed, tuple(dict.fromkeys(reader.degraded))
 
 
+def parse_result(schema: Mapping[str, Any], *, tool: str) -> Type:
+    """What ``schema``, a JSON schema of any type, says of a tool's result.
+
+    Raises:
+        ToolDefinitionError: it refers to something outside itself, or is malformed.
+    """
+    definitions = {key: schema[key] for key in ("$defs", "definitions") if key in schema}
+    wrapped = {"type": "object", "properties": {"result": schema}, **definitions}
+    return parse_schema(wrapped, tool=tool)[0].fields[0].type
+
+
 @dataclass
 class _Reader:
     tool: str

@@ -151,9 +151,10 @@ def _tool(spec: Spec, output: dict[str, Any], path: Path) -> Tool:
         "name": spec.name,
         "description": f"{spec.description.strip()} {_described(output)}".strip(),
         "parameters": {**_object_schema(parameters), "required": required},
+        "outputSchema": output,
     }
     try:
-        return Tool.from_schema(definition)
+        return Tool.from_schema(definition, returns="")  # the description tells it
     except ToolError as error:
         raise ConfigurationError(f"{path}: {error}") from error
 
