@@ -30,6 +30,7 @@ from plait.planners._parser import JSONPlanParser, PlanParser
 from plait.planners._plan import Task
 from plait.planners._prompts import (
     PlanExample,
+    any_known_parts,
     check_examples,
     describe_day,
     describe_examples,
@@ -92,7 +93,9 @@ class CompilerPlanner:
                 has_clock=has_clock,
                 dialect=self._dialect,
             )
-        return plan_rules(as_json=self._as_json, has_clock=has_clock, dialect=self._dialect)
+        return plan_rules(
+            as_json=self._as_json, has_clock=has_clock, dialect=self._dialect, has_parts=self._has_parts
+        )
 
     @cached_property
     def _first_grammar(self) -> Grammar:
@@ -107,6 +110,10 @@ class CompilerPlanner:
     def _tools(self) -> list[Tool]:
         """The tools as the prompt offers them."""
         return self._dialect.arrange(self._toolbox)
+
+    @cached_property
+    def _has_parts(self) -> bool:
+        return any_known_parts(self._toolbox)
 
     @property
     def _as_json(self) -> bool:
@@ -127,7 +134,7 @@ class CompilerPlanner:
                 Message("system", instructions + more, static_chars=len(instructions)),
                 Message("user", request, daily_chars=0 if varies else len(day)),
             ]
-        turns = general_turns(as_json=self._as_json, dialect=self._dialect)
+        turns = general_turns(as_json=self._as_json, dialect=self._dialect, has_parts=self._has_parts)
         static = tools_offered(self._tools)
         tools = tools_offered([*self._tools, *further])
         return [

@@ -94,3 +94,20 @@ GENERAL_EXAMPLES = (
         "1. join()",
     ),
 )
+
+PARTS_EXAMPLES = (
+    GeneralExample(
+        """\
+- cinema.find(town: str) -> list[{cinema_id: str, name: str, street: str}]: Find the cinemas of a town.
+- cinema.films(cinema_id: str, day?: str) -> list[{title: str, starts: str}]: What a cinema shows.
+- street_map(place: str) -> {url: str, lat: float, lon: float}: A map of a place.""",
+        "What is on at the cinema in Turku, and where is it?",
+        """\
+1. cinema.find(town="Turku")
+2. cinema.films(cinema_id=$1[0].cinema_id)
+3. street_map(place="${1[0].street}, Turku")
+4. join()""",
+        {"cinema.find": ("town",), "cinema.films": ("cinema_id",), "street_map": ("place",)},
+    ),
+)
+"""Further ones, for tools of which it is known what their results hold."""

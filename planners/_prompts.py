@@ -17,9 +17,10 @@ from typing import Any
 from plait.models import Message
 from plait.planners._context import PastCall, PlanContext, TaskOutcome
 from plait.planners._dialects import KEYWORD, CallForm, Dialect, PlanPrinter
-from plait.planners._general_examples import GENERAL_EXAMPLES
+from plait.planners._general_examples import GENERAL_EXAMPLES, PARTS_EXAMPLES
 from plait.planners._parser import parse_plan
 from plait.planners._plan import Plan, Ref, Task, Template
+from plait.planners._results import has_known_parts
 from plait.tools import Tool, to_text
 
 _N_DAYS = 8
@@ -40,7 +41,7 @@ You turn a request into a plan: a numbered list of tool calls, one call a line, 
 Rules:
 - Call only the tools below{arguments} Leave out optional arguments that the request says nothing about.
 - $1 is the result of call 1. Where a call needs the result of an earlier call, write $1, or ${1} inside a longer string; never make up a result.
-- Calls that do not need each other run at the same time; do not make the same call twice.
+{parts}- Calls that do not need each other run at the same time; do not make the same call twice.
 {dates}- Do all that the request asks for and nothing else. If no tool can do it, the plan is just: {end}"""
 
 _ARGUMENTS: Mapping[str, str] = {
@@ -57,7 +58,7 @@ You turn a request into a plan: a JSON object {"tasks": [{"tool": name, "argumen
 Rules:
 - Call only the tools below, with their arguments by name. Leave out optional arguments that the request says nothing about.
 - "$1" is the result of the first call. Where a call needs the result of an earlier call, write "$1", or ${1} inside a longer string; never make up a result.
-- Calls that do not need each other run at the same time; do not make the same call twice.
+{parts}- Calls that do not need each other run at the same time; do not make the same call twice.
 {dates}- Do all that the request asks for and nothing else. If no tool can do it, the plan is {"tasks": []}."""
 
 _STEP_RULES = """\
@@ -76,6 +77,10 @@ Rules:
 
 _DATE_RULE = '- Write dates and times as "YYYY-MM-DD HH:MM", worked out from the current date.\n'
 
+_PARTS_RULE = (
+    "- $1.name is a field of that result, $1[0] the first item of a list, $1[0].name a field of the item.\n"
+)
+
 _NATIVE_RULES = "You do what the request asks by calling the functions you are given."
 
 _JOIN_RULES = """\
@@ -87,11 +92,16 @@ _REPLAN_RULE = """
 If the results are not enough and other calls could help, write Replan: and what is missing. Otherwise write Answer: and the answer."""
 
 
-def plan_rules(*, as_json: bool, has_clock: bool, dialect: Dialect = KEYWORD) -> str:
-    """What a plan is and how to write it; about dates only where the request comes with a clock."""
+def plan_rules(*, as_json: bool, has_clock: bool, dialect: Dialect = KEYWORD, has_parts: bool = False) -> str:
+    """What a plan is and how to write it.
+
+    About dates only where the request comes with a clock, about parts of results only where types tell them.
+    """
+    rules = _JSON_RULES if as_json else _PLAN_RULES
+    rules = rules.replace("{parts}", _PARTS_RULE if has_parts else "")
     if as_json:
-        return _with_dates(_JSON_RULES, has_clock=has_clock)
-    rules = _PLAN_RULES.replace("{arguments}", _ARGUMENTS[dialect.name])
+        return _with_dates(rules, has_clock=has_clock)
+    rules = rules.replace("{arguments}", _ARGUMENTS[dialect.name])
     rules = rules.replace("{end}", PlanPrinter.of(dialect, ()).plan(Plan()))
     return _with_dates(rules, has_clock=has_clock)
 
@@ -110,7 +120,10 @@ def plan_instructions(
 ) -> str:
     """The static part of a planner's prompt: rules, tools in the toolbox's order, worked examples."""
     write = plan_as_json if as_json else PlanPrinter.of(dialect, tools).plan
-    parts = [plan_rules(as_json=as_json, has_clock=has_clock, dialect=dialect), tools_offered(tools)]
+    rules = plan_rules(
+        as_json=as_json, has_clock=has_clock, dialect=dialect, has_parts=any_known_parts(tools)
+    )
+    parts = [rules, tools_offered(tools)]
     parts += [_example(example, write) for example in examples]
     return "\n\n".join(parts)
 
@@ -124,10 +137,15 @@ def _example(example: PlanExample, write: Callable[[Plan], str]) -> str:
     return f"Request: {example.query}\nPlan:\n{write(example.plan)}"
 
 
-def general_turns(*, as_json: bool, dialect: Dialect = KEYWORD) -> list[Message]:
+def any_known_parts(tools: Iterable[Tool]) -> bool:
+    """Whether types tell of some result what there is in it."""
+    return any(has_known_parts(tool.result) for tool in tools)
+
+
+def general_turns(*, as_json: bool, dialect: Dialect = KEYWORD, has_parts: bool = False) -> list[Message]:
     """Worked examples that bring their own tools, each as a turn of its own."""
     turns = []
-    for example in GENERAL_EXAMPLES:
+    for example in (*GENERAL_EXAMPLES, *(PARTS_EXAMPLES if has_parts else ())):
         plan = Plan(tuple(parse_plan(example.plan)))
         forms = {name: CallForm(required) for name, required in example.required.items()}
         turns += [

@@ -22,7 +22,7 @@ from plait.planners import (
     parse_plan,
     print_plan,
 )
-from plait.planners._general_examples import GENERAL_EXAMPLES, GeneralExample
+from plait.planners._general_examples import GENERAL_EXAMPLES, PARTS_EXAMPLES, GeneralExample
 
 pytestmark = pytest.mark.anyio
 
@@ -197,9 +197,9 @@ async def test_general_examples_are_printed_from_the_same_plans_in_either_dialec
     assert turns["compact"][12].endswith("\n2 shopping_list($1)\n3 join()")
 
 
-@pytest.mark.parametrize("example", GENERAL_EXAMPLES, ids=lambda e: e.query)
+@pytest.mark.parametrize("example", [*GENERAL_EXAMPLES, *PARTS_EXAMPLES], ids=lambda e: e.query)
 def test_a_general_example_knows_what_its_tools_require(example: GeneralExample) -> None:
-    offered = dict(re.findall(r"^- ([^\s(]+)\((.*?)\):", example.tools, re.MULTILINE))
+    offered = dict(re.findall(r"^- ([^\s(]+)\((.*?)\)(?: -> .*)?: ", example.tools, re.MULTILINE))
     for task in parse_plan(example.plan):
         required = [a.split(":")[0] for a in offered[task.tool].split(", ") if "?:" not in a and "=" not in a]
         assert list(example.required[task.tool]) == required

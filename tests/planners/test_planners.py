@@ -26,7 +26,7 @@ from plait.planners import (
     Template,
     parse_plan,
 )
-from plait.planners._general_examples import GENERAL_EXAMPLES, GeneralExample
+from plait.planners._general_examples import GENERAL_EXAMPLES, PARTS_EXAMPLES, GeneralExample
 
 pytestmark = pytest.mark.anyio
 
@@ -111,9 +111,9 @@ async def test_the_prompts_of_two_requests_differ_from_the_clock_on_and_not_befo
     assert first[-1].content.partition("Today: ")[0] == second[-1].content.partition("Today: ")[0]
 
 
-@pytest.mark.parametrize("example", GENERAL_EXAMPLES, ids=lambda e: e.query)
+@pytest.mark.parametrize("example", [*GENERAL_EXAMPLES, *PARTS_EXAMPLES], ids=lambda e: e.query)
 def test_a_general_example_is_a_plan_over_its_own_tools(example: GeneralExample) -> None:
-    offered = re.findall(r"^- ([^\s(]+)\((.*?)\):", example.tools, re.MULTILINE)
+    offered = re.findall(r"^- ([^\s(]+)\((.*?)\)(?: -> .*)?: ", example.tools, re.MULTILINE)
     arguments = {name: re.findall(r"(\w+)\??:", listed) for name, listed in offered}
     for task in parse_plan(example.plan, arguments):
         assert set(task.arguments) <= set(arguments[task.tool])

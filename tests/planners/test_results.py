@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from plait.models import ScriptedModel
-from plait.planners import CompilerPlanner, PlanContext, parse_plan, plan_grammar
+from plait.planners import CompilerPlanner, PlanContext, Task, TaskOutcome, parse_plan, plan_grammar
 from plait.planners._forms import Source
 from plait.planners._grammar import plan_lark
 from plait.planners._results import gives_identifier, has_known_parts, identifier_of
@@ -211,8 +211,6 @@ def test_with_too_many_tools_there_is_still_room_for_tasks(accepts: Accepts) -> 
 
 
 def test_the_planner_heeds_what_earlier_results_hold(accepted_by: Callable[[str, str], str]) -> None:
-    from plait.planners import Task, TaskOutcome
-
     outcome = TaskOutcome(Task(1, "find_place", {"query": "Rome"}), "ok", Place(name="Rome", sky_id="R"))
     planner = CompilerPlanner(ScriptedModel([], grammar_kind="lark"), Toolbox(BOX))
     grammar = planner.grammar(PlanContext("hotels in Rome", outcomes=(outcome,)))
@@ -220,3 +218,17 @@ def test_the_planner_heeds_what_earlier_results_hold(accepted_by: Callable[[str,
     plan = "2. list_hotels(near_sky_id=$1.sky_id)\n3. join()"
     assert accepted_by(str(grammar.lark), plan) == plan
     assert accepted_by(str(grammar.lark), "2. list_hotels(near_sky_id=$1.name)").endswith("⛔")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_prompts_say_how_to_refer_to_parts_where_there_are_some(as_json: bool) -> None:
+    def told(*tools: Tool) -> str:
+        model = ScriptedModel([], grammar_kind="json_schema" if as_json else "lark")
+        messages = CompilerPlanner(model, Toolbox(tools)).messages(PlanContext("hotels in Rome"))
+        return "\n".join(message.content for message in messages)
+
+    parts = ["$1.name is a field of that result", "cinema_id=$1[0].cinema_id"]
+    if as_json:
+        parts[1] = '"cinema_id": "$1[0].cinema_id"'
+    assert all(part in told(*BOX) for part in parts)
+    assert not any(part in told(tell) for part in parts)
