@@ -83,7 +83,8 @@ class Recipe:
     distractors: float = 0.3
     """The share of the others that has tools of other toolboxes among its own."""
     joined: float = 0.3
-    """The share of requests, where they are short enough, that ask for what other skeletons ask as well."""
+    """The share of requests, where they are short enough, that ask for what other skeletons ask as well; of
+    those that need a single call a third of it, for these are what people ask most."""
     given: float = 0.12
     """The share of what is looked up that requests give as such: an address, a number, a path."""
     main_share: float = 0.6
@@ -152,6 +153,8 @@ def synthesize(
 
 def _joined(skeleton: Skeleton, others: Sequence[Skeleton], share: float, random: Random) -> Skeleton:
     """``skeleton``, now and then with one or two ``others`` in the same breath, in any order."""
+    if len(skeleton.plan) == 1:
+        share /= 3
     if not share or not others or not can_be_joined(skeleton) or random.random() >= share:
         return skeleton
     fellows = random.sample(others, min(len(others), random.choice((1, 1, 1, 2))))

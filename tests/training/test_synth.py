@@ -660,3 +660,13 @@ def test_a_share_of_requests_is_joined_but_never_of_unseen_toolboxes(assistant: 
     assert 0.05 < shares["validation"] < 0.3
     none = [item.skeleton for group in data.groups("train", Recipe(96, joined=0.0)) for item in group.items]
     assert not any("+" in name for name in none)
+
+
+def test_joining_leaves_most_single_calls_as_they_are(assistant: Toolbox) -> None:
+    def n_single(joined: float) -> int:
+        recipe = Recipe(720, as_it_is=1.0, joined=joined)
+        groups = list(synthesize(assistant_skeletons(assistant), recipe))
+        return sum(len(item.plan) == 1 for group in groups for item in group.items)
+
+    alone, beside_others = n_single(0.0), n_single(0.3)
+    assert 0.82 * alone < beside_others < alone
