@@ -24,7 +24,6 @@ from plait.planners._dialects import (
 )
 from plait.planners._forms import Source
 from plait.planners._grammar import plan_grammar, plan_lark
-from plait.planners._kind_grammar import say_kinds
 from plait.planners._moments import resolve_moments
 from plait.planners._parser import JSONPlanParser, PlanParser
 from plait.planners._plan import Task
@@ -42,6 +41,7 @@ from plait.planners._prompts import (
     plan_rules,
     tools_offered,
 )
+from plait.planners._sorts import say_kinds
 from plait.tools import Tool, Toolbox
 
 

@@ -61,20 +61,28 @@ FORMS = {
 }
 """The kinds whose texts can be told by looking at them. (A person's name is what none of these is.)"""
 
-IDENTIFIER = Form(
-    rf"[^\s,;{_PLAIN}]{{1,200}}",
-    re.compile(
-        r"\b(?=\w*\d)(?=\w*[^\W\d])[\w-]{4,}|\b\d{5,}\b|#\d|\b(?:ids?|identifiers?|codes?|numbers?)\b",
-        re.IGNORECASE,
-    ),
-)
-"""What another system calls a thing. A request holds one, or may, if it has a word of letters and digits or a
-long number, or speaks of such."""
 PERSON = "person"
 _ESCAPED = r'\\["\\$]'
 _NO_ADDRESS = rf"([^@{_PLAIN}]|{_ESCAPED})*\p{{L}}([^@{_PLAIN}]|{_ESCAPED})*"
 _EDGE = rf"([^\s,;{_PLAIN}]|{_ESCAPED})"
 _TRIMMED = rf"{_EDGE}(([^{_PLAIN}]|{_ESCAPED})*{_EDGE})?"
+
+
+def identifier_form(thing: str) -> Form:
+    """The form of identifiers of a ``thing``, what another system calls it.
+
+    A request holds one if it has a word of letters and digits, a long number, or a number after the thing's
+    name ("issue 12"); or if it speaks of an id, a code or a number, for then any word may be one.
+    """
+    named = rf"|\b{re.escape(thing)}s?\b\W+\w*\d" if thing else ""
+    return Form(
+        rf"[^\s,;{_PLAIN}]{{1,200}}",
+        re.compile(
+            r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[\w-]{4,}|\b\d{5,}\b|#\w*\d"
+            rf"|\b(?:ids?|identifiers?|codes?|numbers?)\b{named}",
+            re.IGNORECASE,
+        ),
+    )
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from plait.models import Grammar
 from plait.planners._dialects import KEYWORD, DialectName, dialect_of
 from plait.planners._forms import Source
 from plait.planners._gbnf_grammar import GBNFWriter
-from plait.planners._kind_grammar import KindLarkWriter, say_kinds
+from plait.planners._kind_grammar import KindLarkWriter
 from plait.planners._lark_grammar import LarkWriter
 from plait.planners._schema_grammar import SchemaWriter
+from plait.planners._sorts import say_kinds
 from plait.tools import Tool
 
 MAX_TASKS = 24

@@ -60,6 +60,12 @@ def identifier_of(argument: Field) -> str:
     return name if is_one and name.endswith(_ID) and name != _ID else ""
 
 
+def thing_of(argument: Field) -> str:
+    """What ``argument`` identifies: the "issue" of "open_issue_id" and of "openIssueID"; or nothing."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", argument.name)
+    return words[-2].lower() if len(words) > 1 else ""
+
+
 def gives_identifier(tool: Tool, identifier: str) -> bool:
     """Whether the results of ``tool``, as far as they are known, hold an identifier of this name."""
     return any(_is_called(name, owner, identifier) for name, owner in _names(tool))

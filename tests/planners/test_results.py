@@ -11,7 +11,7 @@ from plait.models import ScriptedModel
 from plait.planners import CompilerPlanner, PlanContext, Task, TaskOutcome, parse_plan, plan_grammar
 from plait.planners._forms import Source
 from plait.planners._grammar import plan_lark
-from plait.planners._results import gives_identifier, has_known_parts, identifier_of
+from plait.planners._results import gives_identifier, has_known_parts, identifier_of, thing_of
 from plait.tools import Field, NumberType, ObjectType, StringType, Tool, Toolbox, tool
 
 Accepts = Callable[..., str]
@@ -130,6 +130,36 @@ def test_an_identifier_that_the_request_gives_is_copied(accepts: Accepts) -> Non
 def test_without_a_source_an_identifier_may_be_any_word(accepts: Accepts) -> None:
     plan = '1. list_hotels(near_sky_id="ROM4x")\n2. join()'
     assert accepts(plan, None) == plan
+
+
+@pytest.mark.parametrize(
+    ("request_", "identifier"),
+    [
+        ("close PL-7 please", "PL-7"),
+        ("close issue 12", "12"),
+        ("issue #12 can be closed", "12"),
+        ("close 84213", "84213"),
+        ("close the one with the number twelve", "twelve"),
+    ],
+)
+def test_requests_name_things_in_many_ways(accepts: Accepts, request_: str, identifier: str) -> None:
+    plan = f'1. close(issueId="{identifier}")\n2. join()'
+    assert accepts(plan, request_, tuple(issues(""))) == plan
+
+
+@pytest.mark.parametrize(
+    "request_", ["close the issue of Tuesday", "at 5 pm close what is open", "on 2026-03-04"]
+)
+def test_other_words_and_numbers_name_nothing(accepts: Accepts, request_: str) -> None:
+    assert accepts('1. close(issueId="5")', request_, tuple(issues(""))) == "1.⛔"
+
+
+@pytest.mark.parametrize(
+    ("name", "thing"),
+    [("issue_id", "issue"), ("openIssueID", "issue"), ("hotelRoomId", "room"), ("id", ""), ("userid", "")],
+)
+def test_the_thing_is_the_word_before_the_id(name: str, thing: str) -> None:
+    assert thing_of(Field(name, StringType())) == thing
 
 
 def issues(description: str) -> list[Tool]:
