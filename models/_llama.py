@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from plait.models._speculation import SpeculationCounts
     from plait.models._template import ChatTemplate
 
-ADAPTED_CONTEXT = 3072
+ADAPTED_CONTEXT = 2560
 """Tokens of prompt and answer of a model with an adapter, whose prompts are short, if none is asked for."""
 
 
@@ -46,7 +46,7 @@ class LlamaModel:
         path: the GGUF file.
         name: what to call it; the file's name by default.
         context_length: tokens of prompt and answer together, and of all requests that run at once; ``None``
-            is the model's own, at most 8192, or 3072 with an adapter.
+            is the model's own, at most 8192, or 2560 with an adapter.
         n_threads: CPU threads; ``None`` is what a measurement says is fastest.
         chat_template: a Jinja template in the place of the file's own.
         prefix_cache: where states of static prompts are kept; True is what the environment says, False

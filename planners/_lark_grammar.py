@@ -20,6 +20,8 @@ END: /\$*"/"""
 class LarkWriter(TextWriter):
     """llguidance's Lark: the number of the task is a parameter of its rules."""
 
+    max_items: int | None = 64  # a small model counts on until its plan is cut off
+
     def rule(self, name: str, *options: str) -> str:
         body = "\n  | ".join(options)
         # llguidance wants no parameter where no reference can stand.

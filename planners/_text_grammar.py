@@ -79,6 +79,8 @@ class TextWriter(ABC):
     """The rule of strings without a format."""
     kind: Kind | None = None
     """What the argument that is being written takes, in the form that heeds it."""
+    max_items: int | None = None
+    """How many items a list may have of which nothing else is said."""
 
     @abstractmethod
     def rule(self, name: str, *options: str) -> str:
@@ -216,7 +218,8 @@ class TextWriter(ABC):
         if depth == 0:
             return scalars
         inner = self._any(depth - 1)
-        return [*scalars, f'"[" ({inner} ({self.comma} {inner})*)? "]"', self._mapping(inner)]
+        more = "*" if self.max_items is None else f"{{0,{self.max_items - 1}}}"
+        return [*scalars, f'"[" ({inner} ({self.comma} {inner}){more})? "]"', self._mapping(inner)]
 
     def _array(self, type_: ArrayType) -> str:
         low, high = item_counts(type_)
@@ -226,12 +229,18 @@ class TextWriter(ABC):
         n = len(begin)
         items = ""
         if high is None or high > n:
-            count = f"{{{max(0, low - n)},{'' if high is None else high - n}}}"
+            most = self._most_items(type_.items) if high is None else high
+            count = f"{{{max(0, low - n)},{'' if most is None else max(low, most) - n}}}"
             items = f"({self.comma} {self._value(type_.items)}){count}"
         for i, item in reversed(list(enumerate(begin))):
             items = f"{self.comma} {item} {items}" if i else f"{item} {items}"
             items = items if i < low else f"({items})?"
         return f'"[" {items} "]"'
+
+    def _most_items(self, items: Type) -> int | None:
+        """How many items a list may have of which nothing else is said; of numbers, which are short, more."""
+        is_short = isinstance(items, NumberType | BooleanType)
+        return None if self.max_items is None else self.max_items * (4 if is_short else 1)
 
     def _object(self, type_: ObjectType) -> str:
         if type_.fields:

@@ -188,7 +188,7 @@ async def test_the_model_without_a_merged_adapter_speaks_as_the_base_does(
     base = LlamaModel(smollm2, context_length=512, prefix_cache=False, drafts=False)
     try:
         expected = await base.stream(question, max_tokens=8).text()
-        assert (model.purpose, model.context_length, model.path) == ("plans", 3072, smollm2)
+        assert (model.purpose, model.context_length, model.path) == ("plans", 2560, smollm2)
         assert await model.stream(question, max_tokens=8).text() != expected
         assert await model.without_adapter().stream(question, max_tokens=8).text() == expected
     finally:

@@ -1127,3 +1127,21 @@ def test_sampled_plans_differ_and_use_results(plans: Forms) -> None:
     texts = {walk(plans.engine("lark"), plans.vocabulary, seed) for seed in range(25)}
     assert len(texts) > 8
     assert any("$1" in text for text in texts)
+
+
+def test_lists_come_to_an_end(accepted_by: Callable[[str, str], str]) -> None:
+    @tool
+    def paint(colours: list[str], amounts: list[float], anything: Any = None) -> str:
+        """Mix paint."""
+        raise NotImplementedError(colours, amounts, anything)
+
+    def plan(n_colours: int, n_amounts: int, n_others: int) -> str:
+        colours = ", ".join(['"red"'] * n_colours)
+        amounts, others = ", ".join(["1"] * n_amounts), ", ".join(["true"] * n_others)
+        return f"1. paint(colours=[{colours}], amounts=[{amounts}], anything=[{others}])\n2. join()"
+
+    lark = plan_grammar([paint]).lark
+    assert lark is not None
+    assert accepted_by(lark, plan(64, 256, 64)) == plan(64, 256, 64)
+    for too_long in (plan(65, 1, 1), plan(1, 257, 1), plan(1, 1, 65)):
+        assert accepted_by(lark, too_long).endswith("⛔")
