@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _LONGEST_ROUND = 32
-_LEAST_TOKENS = 96
+_LEAST_TOKENS = 192
 _LEAST_ROUNDS = 6
 
 
 def next_of_round(answer: Sequence[int]) -> int | None:
     """The token with which ``answer`` would go on repeating itself; ``None`` where it does not.
 
-    It does if it ends with rounds of at most 32 tokens that are all the same: at least six of them, and 96
-    tokens together. No list of zeros that people write is that long.
+    It does if it ends with rounds of at most 32 tokens that are all the same: at least six of them, and 192
+    tokens together. No list of zeros that people ask for is that long.
     """
     for length in range(1, min(_LONGEST_ROUND, len(answer) // _LEAST_ROUNDS) + 1):
         n_tokens = max(_LEAST_TOKENS, _LEAST_ROUNDS * length)
