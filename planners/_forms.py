@@ -68,6 +68,9 @@ _EDGE = rf"([^\s,;{_PLAIN}]|{_ESCAPED})"
 _TRIMMED = rf"{_EDGE}(([^{_PLAIN}]|{_ESCAPED})*{_EDGE})?"
 
 
+_MEASURE = r"\d+-?(?:st|nd|rd|th|am|pm|h|hrs?|mins?|days?|k?m|k?g|[kmg]b|k|%)\b"
+
+
 def identifier_form(thing: str) -> Form:
     """The form of identifiers of a ``thing``, what another system calls it.
 
@@ -78,7 +81,7 @@ def identifier_form(thing: str) -> Form:
     return Form(
         rf"[^\s,;{_PLAIN}]{{1,200}}",
         re.compile(
-            r"(?<![\w-])(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[\w-]{4,}|\b\d{5,}\b|#\w*\d"
+            rf"(?<![\w-])(?!{_MEASURE})(?=[\w-]*\d)(?=[\w-]*[^\W\d_])[\w-]{{4,}}|\b\d{{5,}}\b|#\w*\d"
             rf"|\b(?:ids?|identifiers?|codes?|numbers?)\b{named}",
             re.IGNORECASE,
         ),
