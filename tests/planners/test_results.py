@@ -148,7 +148,7 @@ def test_requests_name_things_in_many_ways(accepts: Accepts, request_: str, iden
 
 
 @pytest.mark.parametrize(
-    "request_", ["close the issue of Tuesday", "at 5 pm close what is open", "on 2026-03-04"]
+    "request_", ["close the issue of Tuesday", "on the 20th at 10am close what is open", "on 2026-03-04"]
 )
 def test_other_words_and_numbers_name_nothing(accepts: Accepts, request_: str) -> None:
     assert accepts('1. close(issueId="5")', request_, tuple(issues(""))) == "1.⛔"
