@@ -21,6 +21,7 @@ from plait.planners._general_examples import GENERAL_EXAMPLES, PARTS_EXAMPLES
 from plait.planners._parser import parse_plan
 from plait.planners._plan import Plan, Ref, Task, Template
 from plait.planners._results import has_known_parts
+from plait.planners._step_examples import STEP_EXAMPLES
 from plait.tools import Tool, to_text
 
 _N_DAYS = 8
@@ -160,9 +161,25 @@ def tools_offered(tools: Iterable[Tool]) -> str:
     return f"Tools:\n{describe_tools(tools)}"
 
 
-def step_instructions(tools: Iterable[Tool], *, has_clock: bool = True) -> str:
-    """The static part of the prompt of a planner that makes one call a turn."""
-    return f"{_with_dates(_STEP_RULES, has_clock=has_clock)}\n\n{tools_offered(tools)}"
+def step_rules(*, has_clock: bool = True) -> str:
+    """How a planner that makes one call a turn writes a turn."""
+    return _with_dates(_STEP_RULES, has_clock=has_clock)
+
+
+def step_turns() -> list[Message]:
+    """Worked examples of whole runs, one call a turn."""
+    turns = []
+    for example in STEP_EXAMPLES:
+        turns.append(Message("user", f"Tools:\n{example.tools}\n\nRequest: {example.query}"))
+        for number, (written, result) in enumerate(example.turns, 1):
+            turns += [Message("assistant", written), Message("user", step_result(number, result))]
+        turns.append(Message("assistant", example.answer))
+    return turns
+
+
+def step_result(number: int, result: str) -> str:
+    """The turn that tells what came of a call."""
+    return f"Result of call {number}: {result}"
 
 
 def native_instructions() -> str:

@@ -21,7 +21,10 @@ from plait.planners._prompts import (
     describe_day,
     describe_now,
     describe_outcome,
-    step_instructions,
+    step_result,
+    step_rules,
+    step_turns,
+    tools_offered,
 )
 from plait.tools import Toolbox
 
@@ -51,16 +54,21 @@ class ReactPlanner:
     def messages(self, context: PlanContext) -> list[Message]:
         """The conversation so far: each call as the assistant's turn, its result as the user's."""
         request = f"{describe_now(context.now)}{describe_conversation(context)}Request: {context.query}"
-        has_clock = context.now is not None
-        static = step_instructions(self._toolbox, has_clock=has_clock)
-        listed = step_instructions(context.offer.listed(self._toolbox), has_clock=has_clock)
+        static = tools_offered(self._toolbox)
+        tools = tools_offered(context.offer.listed(self._toolbox))
         turns = [
-            Message("system", listed, static_chars=len(static)),
-            Message("user", request, daily_chars=len(describe_day(context.now))),
+            Message.instructions(step_rules(has_clock=context.now is not None)),
+            *step_turns(),
+            Message(
+                "user",
+                f"{tools}\n\n{request}",
+                static_chars=len(static),
+                daily_chars=0 if tools != static else len(f"{tools}\n\n{describe_day(context.now)}"),
+            ),
         ]
         for outcome in context.outcomes:
             turns.append(Message("assistant", str(outcome.task)))
-            turns.append(Message("user", f"Result of call {outcome.task.id}: {describe_outcome(outcome)}"))
+            turns.append(Message("user", step_result(outcome.task.id, describe_outcome(outcome))))
         if context.feedback:
             turns[-1] = Message("user", f"{turns[-1].content}\n{context.feedback}")
         return turns

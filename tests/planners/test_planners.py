@@ -27,6 +27,7 @@ from plait.planners import (
     parse_plan,
 )
 from plait.planners._general_examples import GENERAL_EXAMPLES, PARTS_EXAMPLES, GeneralExample
+from plait.planners._step_examples import STEP_EXAMPLES, StepExample
 
 pytestmark = pytest.mark.anyio
 
@@ -117,6 +118,19 @@ def test_a_general_example_is_a_plan_over_its_own_tools(example: GeneralExample)
     arguments = {name: re.findall(r"(\w+)\??:", listed) for name, listed in offered}
     for task in parse_plan(example.plan, arguments):
         assert set(task.arguments) <= set(arguments[task.tool])
+
+
+@pytest.mark.parametrize("example", STEP_EXAMPLES, ids=lambda e: e.query)
+def test_an_example_in_steps_calls_its_own_tools_and_answers(example: StepExample) -> None:
+    offered = re.findall(r"^- ([^\s(]+)\((.*?)\): ", example.tools, re.MULTILINE)
+    arguments = {name: re.findall(r"(\w+)\??:", listed) for name, listed in offered}
+    plan = "\n".join(written.partition("\n")[2] for written, _ in example.turns)
+    for number, task in enumerate(parse_plan(f"{plan}\n{len(example.turns) + 1}. join()", arguments), 1):
+        assert task.id == number
+        assert set(task.arguments) <= set(arguments[task.tool])
+    turns = [*(written for written, _ in example.turns), example.answer]
+    assert all(turn.startswith("Thought: ") for turn in turns)
+    assert "\nAnswer: " in example.answer
 
 
 @pytest.mark.parametrize("planner", [CompilerPlanner, ReactPlanner, NativePlanner])
