@@ -18,6 +18,7 @@ import numpy as np
 from plait.errors import GrammarError
 from plait.models._batching import Lane, Step, Steps
 from plait.models._generation import StopTexts
+from plait.models._grammars import first_line_of_error
 from plait.models._repetition import next_of_round
 from plait.models._speculating import AnswerDraft, Speculation
 from plait.models._types import FinishReason, Generation
@@ -224,7 +225,7 @@ class Decoding:
 
     def _consume(self, token: int) -> None:
         if self._matcher is not None and not self._matcher.consume_token(token):
-            raise GrammarError(f"the grammar came to a dead end: {self._matcher.get_error().strip()}")
+            raise GrammarError(f"the grammar came to a dead end: {first_line_of_error(self._matcher)}")
 
     def _choose(self, row: Any) -> int:
         return choose(row, self._matcher, self._options.temperature, self._random)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from plait.errors import GrammarError
+from plait.models._grammars import first_line_of_error
 
 _UNSEEN = 0.3
 _MEMORY_TOKENS = 4096
@@ -299,7 +300,7 @@ def _forced_after(token: int, guide: Any) -> list[int]:
     guide.consume_token(token)
     forced: list[int] = [] if guide.is_stopped() else guide.compute_ff_tokens()
     if not guide.consume_tokens(forced):
-        raise GrammarError(f"the grammar came to a dead end: {guide.get_error().strip()}")
+        raise GrammarError(f"the grammar came to a dead end: {first_line_of_error(guide)}")
     return forced
 
 

@@ -13,6 +13,11 @@ from plait.models._vocabulary import Vocabulary
 _N_KEPT = 4  # those of tools that say kinds are for one request each
 
 
+def first_line_of_error(matcher: Any) -> str:
+    """What a ``matcher`` of llguidance says is wrong, without the grammar and state that it adds."""
+    return str(matcher.get_error()).strip().partition("\n")[0]
+
+
 class Grammars:
     """The grammars that a model's answers obey.
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from plait.errors import GrammarError
 from plait.models._batching import Step
 from plait.models._drafts import DraftToken
+from plait.models._grammars import first_line_of_error
 
 Row = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -213,7 +214,7 @@ class _Walk:
         self.go_to(i)
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         if self._matcher.is_error():
-            raise GrammarError(f"the grammar came to a dead end: {self._matcher.get_error().strip()}")
+            raise GrammarError(f"the grammar came to a dead end: {first_line_of_error(self._matcher)}")
         return np.unpackbits(bits, bitorder="little").view(np.bool_)
 
     def go_to(self, i: int) -> None:
@@ -226,6 +227,6 @@ class _Walk:
         tokens = [token for guess in guesses for token in (guess.token, *guess.forced)]
         if not matcher.consume_tokens(tokens):
             raise GrammarError(
-                f"the grammar refuses what was guessed under it: {matcher.get_error().strip()}"
+                f"the grammar refuses what was guessed under it: {first_line_of_error(matcher)}"
             )
         return True

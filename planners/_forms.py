@@ -7,8 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 _MAX_SOURCE = 8000
+_MOST_CHUNKS = 40
 _PLAIN = r'"\\$\x00-\x1f\x7f'
 _CHUNK = re.compile(r"[A-Za-z0-9_\u00c0-\u024f]+?(?=s?(?![A-Za-z0-9_\u00c0-\u024f]))|.", re.DOTALL)
 
@@ -112,8 +114,15 @@ class Source:
         return f"%regex {json.dumps({'substring_chunks': chunks}, ensure_ascii=False)}"
 
     def holds(self, form: Form) -> bool:
-        """Whether it has a text of this form as such."""
-        return form.found.search(self.text) is not None
+        """Whether it has a text of this form as such, in whole words: a file's number is no phone's."""
+        if form.found.search(self.text) is None:
+            return False
+        pattern, chunks = re.compile(form.pattern), [_written(chunk) for chunk in _CHUNK.findall(self.text)]
+        return any(
+            pattern.fullmatch(text)
+            for i in range(len(chunks))
+            for text in accumulate(chunks[i : i + _MOST_CHUNKS])
+        )
 
     def may_spell(self, form: Form) -> bool:
         """Whether it may say one in words."""

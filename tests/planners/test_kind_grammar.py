@@ -18,7 +18,7 @@ from plait.planners import (
     TunedPlanner,
     plan_grammar,
 )
-from plait.planners._forms import Source
+from plait.planners._forms import FORMS, Source
 from plait.planners._grammar import plan_lark
 from plait.tools import Kind, Tool, Toolbox, tool
 
@@ -185,6 +185,21 @@ def test_without_a_request_literal_texts_only_have_the_form(accepts: Accepts) ->
 def test_what_no_tool_can_find_may_be_any_text(accepts: Accepts) -> None:
     plan = '1 summary("notes")\n2 join()'
     assert accepts(plan, "sum up my notes", (summary, mail)) == plan
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_there"),
+    [
+        ("send Ann invoice_0319.pdf", False),
+        ("send Ann scan2024-11b and x5551234y", False),
+        ("text 0319 to Ann", True),
+        ("text Ann, whose number is (503) 555-0148", True),
+        ("mail <ann@x.org>", False),
+    ],
+)
+def test_only_whole_words_are_numbers(accepts: Accepts, request_: str, is_there: bool) -> None:
+    assert Source(request_).holds(FORMS["phone"]) == is_there
+    assert (accepts("1 sms([", request_) == "1⛔") == (not is_there)
 
 
 def test_a_tool_that_says_nothing_may_give_anything(accepts: Accepts) -> None:
