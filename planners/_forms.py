@@ -70,6 +70,8 @@ _EDGE = rf"([^\s,;{_PLAIN}]|{_ESCAPED})"
 _TRIMMED = rf"{_EDGE}(([^{_PLAIN}]|{_ESCAPED})*{_EDGE})?"
 
 
+DIGITS = Form("[0-9]{1,19}", re.compile(r"\d"))
+"""A number that is an identifier."""
 _MEASURE = r"\d+-?(?:st|nd|rd|th|am|pm|h|hrs?|mins?|days?|k?m|k?g|[kmg]b|k|%)\b"
 
 

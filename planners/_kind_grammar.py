@@ -101,10 +101,12 @@ class KindLarkWriter(LarkWriter):
         return len(self.sorts.members).bit_length()
 
     def _literals(self, type_: Type) -> list[str]:
-        is_identifier = isinstance(type_, NumberType) and self.sorts.identifier(self.kind)
-        if is_identifier and self.kind is not None and not self.sorts.terminals_of(self.kind.names):
-            return []
-        return super()._literals(type_)
+        if self.kind is None or not (isinstance(type_, NumberType) and self.sorts.identifier(self.kind)):
+            return super()._literals(type_)
+        return [self._named_terminal(terminal) for terminal in self.sorts.terminals_of(self.kind.names) or ()]
+
+    def _named_terminal(self, terminal: str) -> str:
+        return self.terminals.setdefault(terminal, f"TEXT{len(self.terminals)}")
 
     def _earlier(self) -> list[tuple[int, Tool | None]]:
         return [(k, self.earlier.get(k)) for k in self.available(self.numbers[0])]
@@ -217,7 +219,7 @@ class KindLarkWriter(LarkWriter):
         if terminals is None:
             inserted = self.inserting()
             return self.rule(f"string{i}", f'"\\"" ({" | ".join(["TEXT", "DOLLAR", *inserted])})* END')
-        names = [self.terminals.setdefault(t, f"TEXT{len(self.terminals)}") for t in terminals]
+        names = [self._named_terminal(terminal) for terminal in terminals]
         return self.rule(f"string{i}", *[f'"\\"" {name} "\\""' for name in names]) if names else None
 
     def _write_terminals(self) -> None:

@@ -6,10 +6,21 @@ import re
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from functools import cached_property
 
-from plait.planners._forms import FORMS, Form, Source, form_terminal, identifier_form
+from plait.planners._forms import DIGITS, FORMS, Form, Source, form_terminal, identifier_form
 from plait.planners._results import gives_identifier, has_known_parts, identifier_of, thing_of
 from plait.planners._terminals import string_pattern
-from plait.tools import AnyType, ArrayType, Field, Kind, ObjectType, StringType, Tool, Type, UnionType
+from plait.tools import (
+    AnyType,
+    ArrayType,
+    Field,
+    Kind,
+    NumberType,
+    ObjectType,
+    StringType,
+    Tool,
+    Type,
+    UnionType,
+)
 
 _QUOTED = re.compile(r"""(?<!\w)(['"`])([\w.@-]{1,60})\1(?!\w)""")
 
@@ -35,6 +46,7 @@ class Sorts:
         self._earlier = earlier
         self._source = source
         self._identifiers: dict[frozenset[str], str] = {}
+        self._in_digits: set[frozenset[str]] = set()
         self._forms: dict[frozenset[str], Form] = {}
         self._said: dict[frozenset[str], set[str]] = {}
         self._says_kinds = any(tool.takes or tool.gives is not None for tool in tools)
@@ -89,7 +101,7 @@ class Sorts:
     def terminals_of(self, names: frozenset[str]) -> list[str] | None:
         """The terminals of texts of these kinds; ``None`` where they have no form, or no tool finds them."""
         if names in self._identifiers:
-            forms, said = [self._forms[names]], sorted(self._said[names])
+            forms, said = self._forms_of(names), sorted(self._said[names])
         else:
             can_be_found = any(tool.gives in names for tool in self._tools)
             if not (can_be_found and names <= FORMS.keys()):
@@ -99,18 +111,29 @@ class Sorts:
         words = [f"/{re.escape(word)}/" for word in said]
         return [*(terminal for terminal in terminals if terminal is not None), *words]
 
+    def _forms_of(self, names: frozenset[str]) -> list[Form]:
+        """The forms that identifiers of a kind may have: if they are numbers, only that of these."""
+        form = self._forms[names]
+        if names not in self._in_digits:
+            return [form]
+        return [DIGITS] if self._source is None or self._source.holds(form) else []
+
     def _kind_in(self, tool: Tool, argument: Field) -> Kind | None:
         """What an argument takes; an identifier that results of other tools hold is a kind of its own."""
         if argument.name in tool.takes:
             return tool.takes[argument.name]
         identifier = identifier_of(argument)
         if identifier and any(gives_identifier(t, identifier) for t in self._tools if t is not tool):
-            kind = Kind(f"identifier {identifier}")
+            is_number = isinstance(argument.type, NumberType)
+            kind = Kind(f"identifier {identifier}{' in digits' if is_number else ''}")
+            if is_number:
+                self._in_digits.add(kind.names)
             self._identifiers[kind.names] = identifier
             self._forms[kind.names] = identifier_form(thing_of(argument))
             said = {found[2] for found in _QUOTED.finditer(argument.description)}
-            default = {argument.default} if isinstance(argument.default, str) and argument.default else set()
-            self._said.setdefault(kind.names, set()).update(said, default)
+            default = {str(argument.default)} if argument.default not in (None, "") else set()
+            fitting = {word for word in said | default if word.isdecimal() or not is_number}
+            self._said.setdefault(kind.names, set()).update(fitting)
             return kind
         return None if not self._says_kinds or _may_be_text(argument.type) else Kind()
 

@@ -125,6 +125,9 @@ def test_an_identifier_that_the_request_gives_is_copied(accepts: Accepts) -> Non
     assert accepts(by_word, "hotels near the id rome") == by_word
     numbered = "1. book(hotel_id=84213, nights=1)\n2. join()"
     assert accepts(numbered, "book hotel 84213 for a night") == numbered
+    assert accepts(numbered, "book hotel 84214 for a night").startswith("1. book(hotel_id=8421⛔"[:-1])
+    assert accepts(numbered, "book hotel 84214 for a night").endswith("⛔")
+    assert accepts(numbered, "book the hotel with the code xyz") == "1.⛔"  # no number: it has to be found
 
 
 def test_without_a_source_an_identifier_may_be_any_word(accepts: Accepts) -> None:
