@@ -19,7 +19,7 @@ from plait.errors import GrammarError
 from plait.models._batching import Lane, Step, Steps
 from plait.models._generation import StopTexts
 from plait.models._grammars import first_line_of_error
-from plait.models._repetition import next_of_round
+from plait.models._repetition import is_stuck, next_of_round
 from plait.models._speculating import AnswerDraft, Speculation
 from plait.models._types import FinishReason, Generation
 from plait.models._verification import choose, verify
@@ -114,7 +114,7 @@ class Decoding:
             token = yield from self._prefill(lane)
             while token is not None and not self._vocabulary.is_end(token):
                 token = yield from self._go_on(lane, token)
-            is_cut = token is None and len(self._answer) >= self._options.max_tokens and not self._is_complete
+            is_cut = token is None and not self._is_complete
             reason = "length" if is_cut else "stop"
             self._remember()
         finally:
@@ -197,7 +197,8 @@ class Decoding:
         return self._stop.found or (self._matcher is not None and self._matcher.is_stopped())
 
     def _has_ended(self) -> bool:
-        return self._is_complete or self._n_left <= 0
+        is_stuck_text = self._matcher is None and is_stuck(self._answer)
+        return self._is_complete or self._n_left <= 0 or is_stuck_text
 
     def _append(self, tokens: Sequence[int], *, n_forced: int) -> None:
         """``tokens`` stand: count them, and hand over their text."""

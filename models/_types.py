@@ -115,7 +115,8 @@ class Generation:
     tool_calls: list[ToolCall] = field(default_factory=list)
     """Calls made by the model's own convention, when ``tools`` were given; never part of the text."""
     finish_reason: FinishReason | None = None
-    """``"length"`` where ``max_tokens`` cut the answer; ``None`` while it is being written."""
+    """``"length"`` where ``max_tokens`` cut the answer, or the local engine a text that only repeated itself;
+    ``None`` while it is being written."""
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self.chunks

@@ -9,6 +9,7 @@ take them otherwise, and a weekday is "this" one in the same week and "next" in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -37,6 +38,8 @@ _NUMBERS = [
     "nineteen",
 ]
 _TENS = {20: "twenty", 30: "thirty", 40: "forty", 50: "fifty"}
+_PLAINLY_SPOKEN = 0.4
+"""How often it is "four thirty" rather than "half past four"."""
 _OPEN_HOURS = (9, 10, 11, 13, 14, 15, 16, 17)
 """Hours that may be said without the half of the day: nobody meets at three in the night."""
 
@@ -77,24 +80,28 @@ def say_clock(at: time, random: Random) -> str:
         (4, f"{digits} {half}"),
         (4, f"{digits}{half}"),
         (1, f"{digits} {half[0]}.m."),
+        (2, f"{short}:{minute:02} {half.upper()}"),
+        (1, f"{digits}{half.upper()}"),
         (4, f"{hour}:{minute:02}" if hour >= 13 or hour in (10, 11) else f"{hour:02}:{minute:02}"),
         (1, f"{hour:02}:{minute:02}"),
-        (2, f"{_spoken(at)} {_part_of_day(hour)}"),
+        (2, f"{_spoken(at, random)} {_part_of_day(hour)}"),
     ]
     if hour >= 13:
         ways.append((1, f"{hour}.{minute:02}"))
     if hour in _OPEN_HOURS:
-        ways.append((3, _spoken(at)))
+        ways.append((3, _spoken(at, random)))
         ways.append((1, digits if minute else f"{short} o'clock"))
     if (hour, minute) == (12, 0):
         ways = [(3, "noon"), (1, "12 noon"), (1, "midday"), (1, "12 pm"), (1, "12:00")]
     return random.choices([way for _, way in ways], [weight for weight, _ in ways])[0]
 
 
-def _spoken(at: time) -> str:
+def _spoken(at: time, random: Random) -> str:
     hour, minute = at.hour % 12 or 12, at.minute
     if minute == 0:
         return f"{number_word(hour)} o'clock"
+    if minute in (15, 30, 45) and random.random() < _PLAINLY_SPOKEN:
+        return f"{number_word(hour)} {number_word(minute)}"
     if minute == 15:
         return f"quarter past {number_word(hour)}"
     if minute == 30:
@@ -124,14 +131,17 @@ def say_day(day: date, today: date, random: Random) -> Said:
     if n == 0:
         ways = [(1, "today", "today")]
     elif n == 1:
-        ways = [(12, "tomorrow", "tomorrow"), *ways[:1]]
+        ways = [(24, "tomorrow", "tomorrow"), (1, "tmrw", "tomorrow"), *ways[:1]]
     elif n == 2:
         ways += [(5, "the day after tomorrow", "+2d"), (1, "in two days", "+2d")]
     if 2 <= n <= 6:
         this = "this" if today.weekday() < day.weekday() else "next"
         days = random.choice((str(n), number_word(n)))
-        ways += [(14, f"on {day:%A}", name), (4, f"{day:%A}", name), (4, f"{this} {day:%A}", name)]
-        ways += [(1, f"on {name}", name), (2, f"in {days} days", f"+{n}d")]
+        ways += [(14, f"on {day:%A}", name), (5, f"{day:%A}", name), (4, f"{this} {day:%A}", name)]
+        ways += [(1, f"on {name}", name), (1, name, name), (2, f"in {days} days", f"+{n}d")]
+        ways += [(1, f"this coming {day:%A}", name)]
+        if this == "next":
+            ways += [(3, f"{day:%A} next week", name), (1, f"next week on {day:%A}", name)]
     elif n == 7:
         ways += [
             (8, f"next {day:%A}", name),
@@ -141,10 +151,14 @@ def say_day(day: date, today: date, random: Random) -> Said:
         ]
     elif 8 <= n <= 13:
         ways += [(3, f"a week from {day:%A}", f"{name}+1w"), (3, f"{day:%A} week", f"{name}+1w")]
+        if today.weekday() < day.weekday():
+            ways += [(4, f"{day:%A} next week", f"{name}+1w"), (2, f"next week {day:%A}", f"{name}+1w")]
     elif n in (14, 21):
         weeks = random.choice((str(n // 7), number_word(n // 7)))
         value = f"+{n // 7}w"
         ways += [(4, f"in {weeks} weeks", value), (2, f"{weeks} weeks from today", value)]
+    if n == 14:
+        ways += [(2, "in a fortnight", "+2w"), (1, "a fortnight from today", "+2w")]
     return random.choices(
         [Said(words, value) for _, words, value in ways], [weight for weight, _, _ in ways]
     )[0]
@@ -164,6 +178,8 @@ def _dates(day: date, today: date) -> list[tuple[int, str, str]]:
         (2, f"on the {ordinal(d)} of {month}", value),
         (1, f"on {short} {d}", value),
         (1, f"{d} {short}", value),
+        (1, f"{short} {d}", value),
+        (1, f"{month} {ordinal(d)}", value),
         (1, f"on {day:%A}, {month} {d}", value),
         (1, f"on {day:%a} {d} {short}", value),
         (1, f"on {day:%Y-%m-%d}", f"{day:%Y-%m-%d}"),
@@ -171,10 +187,11 @@ def _dates(day: date, today: date) -> list[tuple[int, str, str]]:
     ]
     if d > 12:
         ways += [(1, f"on {d}.{day.month}.", value), (1, f"on {d}/{day.month:02}", value)]
+        ways += [(1, f"on {day.month}/{d}", value)]
     if 0 < (day - today).days < 28 and (day.month == today.month or d < today.day):
         ways.append((4, f"on the {ordinal(d)}", ordinal(d)))
     if d == 1 < today.day and (day - today).days < 31:
-        ways.append((3, "on the first of next month", "1st"))
+        ways += [(12, "on the first of next month", "1st"), (4, "on the 1st of next month", "1st")]
     return ways
 
 
@@ -217,6 +234,66 @@ def moment(now: datetime, random: Random, *, after: datetime | None = None) -> M
                 return later
 
 
+def say_span(start: datetime, end: time, today: date, random: Random) -> Moment:
+    """A stretch of a day: "on Friday from 7 to 11:30", "14:00-15:30 tomorrow".
+
+    Args:
+        start: when it begins.
+        end: when on that day it ends.
+        today: the day of the request.
+        random: decides how.
+    """
+    said = say_day(start.date(), today, random)
+    on, value = said.words, f"{said.value} {start:%H:%M}"
+    between = _say_clocks(start.time(), end, random)
+    if _takes_part(on, start.date()) and not _NAMES_HALF.search(between) and random.random() < 0.3:
+        return Moment(f"{on} {_part(start.hour, random)} {between}", value, start)
+    ways = (f"{on} {between}", f"{between} {on}", f"{on}, {between}")
+    return Moment(random.choices(ways, (10, 4, 2))[0], value, start)
+
+
+_NAMES_HALF = re.compile(r"[ap]\.?m\b|noon| in the | at night|\b(?:1[3-9]|2\d)[:.]|\b0\d:", re.IGNORECASE)
+
+
+def _say_clocks(start: time, end: time, random: Random) -> str:
+    """Two times of one day: "from 3 to 4:30 pm", "between nine and half past ten"."""
+    first, last = _halves(start), _halves(end)
+    same = first[1] == last[1]
+    close = random.choice(("", " "))
+    a, b = first[0], f"{last[0]}{close}{last[1]}"
+    ways: list[tuple[int, str, str]] = [
+        (5, f"{start:%H:%M}", f"{end:%H:%M}"),
+        (3 if same else 6, f"{a}{close}{first[1]}", b),
+        (5 * same, a, b),
+        (2 * same, _spoken(start, random), f"{_spoken(end, random)} {_part_of_day(end.hour)}"),
+    ]
+    if start.hour in _OPEN_HOURS or (start.hour in (7, 8) and end.hour <= 12):
+        ways += [(5, a, last[0]), (3, _bare(start, random), _bare(end, random))]
+    if end == time(12):
+        ways.append((4, f"{a}{close}{first[1]}", "noon"))
+    weights = [weight for weight, _, _ in ways]
+    _, one, other = random.choices(ways, weights)[0]
+    links = ["from {} to {}"] * 5 + [
+        "from {} until {}",
+        "from {} till {}",
+        "between {} and {}",
+        "{} to {}",
+    ] * 2
+    if one[0].isdigit() and other[0].isdigit():
+        links += ["{}-{}"] * 3 + ["{} - {}", "{}\u2013{}"]
+    return random.choice(links).format(one, other)
+
+
+def _halves(at: time) -> tuple[str, str]:
+    """A time of day in digits, and its half of the day."""
+    hour = at.hour % 12 or 12
+    return f"{hour}:{at.minute:02}" if at.minute else f"{hour}", "am" if at.hour < 12 else "pm"
+
+
+def _bare(at: time, random: Random) -> str:
+    return _spoken(at, random).removesuffix(" o'clock")
+
+
 def _day_and_clock(now: datetime, random: Random, *, first: date | None = None) -> Moment:
     day, at = day_after(first or now.date(), random), clock(random)
     said = join(day, at, now.date(), random)
@@ -227,14 +304,21 @@ def join(day: date, at: time, today: date, random: Random) -> Said:
     """A day and a time in one phrase: "on Friday at 3 pm", "at noon tomorrow"."""
     said, o_clock = say_day(day, today, random), say_clock(at, random)
     on, value = said.words, f"{said.value} {at:%H:%M}"
-    parts = {range(5, 12): "morning", range(12, 18): "afternoon", range(18, 23): "evening"}
-    part = next((name for hours, name in parts.items() if at.hour in hours), "night")
-    bare = _without_part(o_clock)
-    takes_part = on == "tomorrow" or on.removeprefix("on ") == f"{day:%A}"
-    if takes_part and at.hour != 12 and random.random() < 0.15:
-        return Said(f"{on} {part} at {bare}", value)
+    if _takes_part(on, day) and at.hour != 12 and random.random() < 0.15:
+        return Said(f"{on} {_part(at.hour, random)} at {_without_part(o_clock)}", value)
     ways = (f"{on} at {o_clock}", f"at {o_clock} {on}", f"{on}, {o_clock}", f"{on} {o_clock}")
-    return Said(random.choices(ways, (10, 4, 2, 1))[0], value)
+    return Said(random.choices(ways, (10, 4, 2, 2))[0], value)
+
+
+def _takes_part(on: str, day: date) -> bool:
+    """Whether a part of the day may follow: "on Friday evening"."""
+    return on == "tomorrow" or on.removeprefix("on ") == f"{day:%A}"
+
+
+def _part(hour: int, random: Random) -> str:
+    parts = {range(5, 12): "morning", range(12, 18): "afternoon", range(18, 22): "evening"}
+    part = next((name for hours, name in parts.items() if hour in hours), "night")
+    return "night" if part == "evening" and random.random() < 0.2 else part
 
 
 def _without_part(words: str) -> str:
@@ -248,7 +332,8 @@ def _today(now: datetime, random: Random) -> Moment:
     o_clock = say_clock(at, random)
     ways = [f"today at {o_clock}", f"at {o_clock} today"]
     if at.hour >= 18:
-        ways += [f"tonight at {_without_part(o_clock)}", f"this evening at {_without_part(o_clock)}"]
+        bare = _without_part(o_clock)
+        ways += [f"tonight at {bare}", f"this evening at {bare}", f"tonight, {bare}", f"at {bare} tonight"]
     elif at.hour >= 12 and at != time(12):
         ways.append(f"this afternoon at {_without_part(o_clock)}")
     elif at.hour < 12:

@@ -17,6 +17,7 @@ from plait.planners import Plan, Task, is_day
 from plait.tools import StringType, Tool, Toolbox, Type, UnionType
 from plait.training._given import give
 from plait.training._joined import can_be_joined, join
+from plait.training._lasting import prolong
 from plait.training._phrasing import STYLES, Part, Style, phrase
 from plait.training._skeletons import Skeleton, Slot, SlotUse, ToolboxSkeletons, map_texts, split_marks, texts
 from plait.training._slots import Filled, Filler, Vocabulary, pronoun, value_of
@@ -87,6 +88,8 @@ class Recipe:
     those that need a single call a third of it, for these are what people ask most."""
     given: float = 0.12
     """The share of what is looked up that requests give as such: an address, a number, a path."""
+    lasting: float = 0.3
+    """The share of what begins at some moment of which requests say when it ends, too."""
     main_share: float = 0.6
     """The share of requests over the main tools, where there are others."""
     seed: int = 0
@@ -142,7 +145,14 @@ def synthesize(
             item = None
             if skeleton.plan.tasks or not has_others:  # others might serve what these tools cannot
                 item = make_item(
-                    skeleton, source.toolbox, variant, now, vocabulary, random, given=recipe.given
+                    skeleton,
+                    source.toolbox,
+                    variant,
+                    now,
+                    vocabulary,
+                    random,
+                    given=recipe.given,
+                    lasting=recipe.lasting,
                 )
             if item is None:
                 n_refused += 1
@@ -199,11 +209,13 @@ def make_item(
     random: Random,
     *,
     given: float = 0.0,
+    lasting: float = 0.0,
 ) -> Item | None:
     """One request of a skeleton; ``None`` where it is not certain what would be right with these tools."""
     style = random.choices(list(STYLES), list(STYLES.values()))[0]
     spoken = style == "spoken"
     filled: Mapping[str, Filled] = Filler(vocabulary, now, random, spoken=spoken).fill(skeleton)
+    skeleton, filled = prolong(skeleton, source, filled, now, random, share=lasting)
     slotted, filled = give(skeleton, source, filled, vocabulary, random, share=given, spoken=spoken)
     plan = _filled_plan(slotted, filled)
     parts = [_said(part, filled) for part in skeleton.parts]

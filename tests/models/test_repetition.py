@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plait.models import Grammar, LlamaModel, Message
-from plait.models._repetition import next_of_round
+from plait.models._repetition import is_stuck, next_of_round
 from plait.models._verification import Verdict, accept
 
 BEGINNING = [7, 8, 9]
@@ -28,6 +28,14 @@ def test_fewer_rounds_and_longer_ones_are_left_alone(length: int, n_tokens: int)
 def test_an_answer_that_has_left_its_round_is_left_alone() -> None:
     assert next_of_round([*rounds(3, 300), 7]) is None
     assert next_of_round([]) is None
+
+
+def test_a_text_is_given_up_sooner_than_an_answer_under_a_grammar() -> None:
+    answer = BEGINNING + rounds(3, 96)
+    assert is_stuck(answer)
+    assert not is_stuck(answer[:-1])
+    assert not is_stuck([*answer, 7])
+    assert next_of_round(answer) is None
 
 
 class Allows:
@@ -66,3 +74,15 @@ async def test_a_plan_that_repeats_itself_is_brought_to_its_end(smollm2: Path) -
     await model.aclose()
     assert "ha, " * 60 in text  # it did go round
     assert "ha, " * 120 not in text
+
+
+@pytest.mark.anyio
+async def test_a_text_that_repeats_itself_ends_there(smollm2: Path) -> None:
+    model = LlamaModel(smollm2, context_length=1024)
+    request = [Message("user", "Write the line A: again and again.\nA:\nA:\nA:\nA:\nA:")]
+    generation = model.stream(request, max_tokens=900)
+    text = await generation.text()
+    await model.aclose()
+    assert generation.finish_reason == "length"
+    assert text.endswith(" A:" * 30)
+    assert generation.usage.completion_tokens < 300

@@ -18,6 +18,7 @@ from plait.training._moments import (
     say_clock,
     say_day,
     say_duration,
+    say_span,
 )
 
 TODAY = date(2026, 3, 4)  # a Wednesday
@@ -43,9 +44,13 @@ def test_ordinals_have_their_endings() -> None:
 @pytest.mark.parametrize(
     ("at", "some", "never"),
     [
-        (time(15), {"3 pm", "15:00", "three o'clock", "three o'clock in the afternoon"}, {"3:00", "3 am"}),
+        (
+            time(15),
+            {"3 pm", "3:00 PM", "15:00", "three o'clock", "three o'clock in the afternoon"},
+            {"3:00", "3 am"},
+        ),
         (time(9, 30), {"9:30 am", "09:30", "half past nine"}, {"9:30 pm", "half past ten"}),
-        (time(16, 45), {"4:45 pm", "16:45", "quarter to five"}, {"quarter to four"}),
+        (time(16, 45), {"4:45 pm", "16:45", "quarter to five", "four forty-five"}, {"quarter to four"}),
         (time(12), {"noon", "12 pm"}, {"12 am", "12 o'clock at night"}),
     ],
 )
@@ -58,7 +63,8 @@ def test_a_time_of_day_is_said_in_many_ways(at: time, some: set[str], never: set
 @pytest.mark.parametrize("hour", [6, 7, 8, 18, 19, 20, 21, 22])
 def test_hours_that_could_be_of_the_morning_or_the_evening_always_say_which(hour: int) -> None:
     for words in ways(say_clock, time(hour)):
-        says_which = any(mark in words for mark in ("am", "pm", "a.m.", "p.m.", " in the ", " at night"))
+        marks = ("am", "pm", "a.m.", "p.m.", " in the ", " at night")
+        says_which = any(mark in words.lower() for mark in marks)
         assert says_which or words.startswith((f"{hour:02}:", f"{hour}.", f"{hour}:"))
 
 
@@ -68,10 +74,10 @@ def test_hours_that_could_be_of_the_morning_or_the_evening_always_say_which(hour
         (0, {"today"}),
         (1, {"tomorrow"}),
         (2, {"the day after tomorrow", "on Friday", "on March 6"}),
-        (6, {"on Tuesday", "next Tuesday", "on the 10th"}),
+        (6, {"on Tuesday", "next Tuesday", "Tuesday next week", "on the 10th"}),
         (7, {"next Wednesday", "in a week"}),
-        (9, {"a week from Friday", "Friday week"}),
-        (14, {"in two weeks", "in 2 weeks"}),
+        (9, {"a week from Friday", "Friday week", "Friday next week"}),
+        (14, {"in two weeks", "in 2 weeks", "in a fortnight"}),
         (28, {"on April 1", "on the first of next month"}),
     ],
 )
@@ -119,6 +125,9 @@ def test_a_day_is_named_in_plans_so_that_it_is_that_day(days: int, seed: int, to
         ("in a week", "+1w"),
         ("next Wednesday", "Wed"),
         ("a week from Friday", "Fri+1w"),
+        ("Friday next week", "Fri+1w"),
+        ("Tuesday next week", "Tue"),
+        ("in a fortnight", "+2w"),
         ("in two weeks", "+2w"),
         ("on the 10th", "10th"),
         ("on 2026-03-10", "2026-03-10"),
@@ -129,6 +138,36 @@ def test_plans_name_a_day_as_it_is_said(words: str, value: str) -> None:
     days = [TODAY + timedelta(days=n) for n in range(30)]
     said = {say_day(day, TODAY, Random(seed)) for day in days for seed in range(MANY)}
     assert {one.value for one in said if one.words == words} == {value}
+
+
+def spans(start: datetime, end: time) -> set[str]:
+    return {say_span(start, end, TODAY, Random(seed)).words for seed in range(2 * MANY)}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "some"),
+    [
+        (time(15), time(16, 30), {"from 3 to 4:30 pm", "15:00-16:30", "between 3pm and 4:30pm"}),
+        (time(10), time(12), {"from 10 to 12", "from 10 am until noon", "10:00 to 12:00"}),
+        (time(9), time(11, 30), {"from nine to half past eleven", "9-11:30", "from 9 to 11:30 am"}),
+    ],
+)
+def test_a_stretch_of_a_day_is_said_in_many_ways(start: time, end: time, some: set[str]) -> None:
+    said = spans(datetime.combine(TODAY + timedelta(days=1), start), end)
+    assert {f"tomorrow {words}" for words in some} <= said
+    assert any(words.endswith(" tomorrow") for words in said)
+
+
+def test_in_the_evening_a_stretch_of_a_day_says_so() -> None:
+    for words in spans(datetime.combine(TODAY + timedelta(days=1), time(19)), time(21)):
+        assert any(mark in words for mark in ("pm", "19:00", "evening", "night"))
+
+
+@given(st.integers(1, 400), st.integers(0, 3000))
+def test_a_stretch_of_a_day_begins_when_it_says(days: int, seed: int) -> None:
+    start = datetime.combine(TODAY, time(14)) + timedelta(days=days)
+    said = say_span(start, time(15), TODAY, Random(seed))
+    assert resolve_moment(said.value, datetime.combine(TODAY, time(9))) == f"{start:%Y-%m-%d %H:%M}"
 
 
 def test_late_in_the_evening_there_still_is_a_moment() -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -61,11 +62,14 @@ def item_of(  # type: ignore[no-untyped-def]
     monkeypatch: pytest.MonkeyPatch,
     seed: int = 1,
     given: float = 0.0,
+    lasting: float = 0.0,
 ):
     monkeypatch.setattr("plait.training._synth.STYLES", {style: 1.0})
     monkeypatch.setattr("plait.training._phrasing._WRAPS", {"before": 0.0, "after": 0.0})
     random = Random(seed)
-    return make_item(found, toolbox, as_it_is(toolbox), NOW, Vocabulary(random), random, given=given)
+    return make_item(
+        found, toolbox, as_it_is(toolbox), NOW, Vocabulary(random), random, given=given, lasting=lasting
+    )
 
 
 # Slots
@@ -573,6 +577,59 @@ def test_nothing_is_given_where_none_is_wanted(assistant: Toolbox, monkeypatch: 
         'get_email_address(name={p1})\ncompose_new_email(recipients=[$1], context="Hello")',
     )
     assert len(item_of(found, assistant, "written", monkeypatch).plan) == 2
+
+
+# What lasts
+
+
+def test_what_begins_may_have_an_end_or_a_length(assistant: Toolbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = skeleton(
+        assistant,
+        "zoom about tea {t1:datetime}, just me",
+        'get_zoom_meeting_link(topic="tea", start_time={t1})\n'
+        'create_calendar_event(title="tea", start_date={t1}, location=$1)',
+    )
+    ways = set()
+    for seed in range(40):
+        item = item_of(found, assistant, "written", monkeypatch, seed, lasting=1.0)
+        link, event = (resolve_moments(task, assistant[task.tool], NOW) for task in item.plan)
+        assert link.arguments["start_time"] == event.arguments["start_date"]
+        if re.fullmatch(r"\+\d+m", item.plan.tasks[1].arguments["start_date"]):
+            assert "end_date" not in event.arguments  # "in twenty minutes for an hour" is not made
+            continue
+        start, end = (datetime.fromisoformat(event.arguments[name]) for name in ("start_date", "end_date"))
+        assert link.arguments["duration"] == (end - start).total_seconds() / 60
+        said = [task.arguments["end_date"] for task in item.plan if "end_date" in task.arguments]
+        assert (" for " in item.query) == said[0].endswith("m")
+        ways.add(said[0].endswith("m"))
+    assert ways == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("query", "plan"),
+    [
+        ("remind me {t1:datetime} to run", 'create_reminder(name="Run", due_date={t1})'),
+        (
+            "run {t1:datetime} for two hours",
+            'create_calendar_event(title="Run", start_date={t1}, end_date={t1+120})',
+        ),
+        (
+            "run {t1:datetime}, remind me then",
+            'create_calendar_event(title="Run", start_date={t1})\ncreate_reminder(name="Run", due_date={t1})',
+        ),
+        ("run {t1:date}", 'create_calendar_event(title="Run", start_date={t1})'),
+        ("a run, starts {t1:datetime}", 'create_calendar_event(title="Run", start_date={t1})'),
+        ("a run of 5 minutes {t1:datetime}", 'create_calendar_event(title="Run", start_date={t1})'),
+    ],
+    ids=["takes no end", "has an end", "used elsewhere", "a day", "asks for the start", "says its length"],
+)
+def test_other_moments_stay_as_they_are(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch, query: str, plan: str
+) -> None:
+    found = skeleton(assistant, query, plan)
+    for seed in range(3):
+        kept = item_of(found, assistant, "written", monkeypatch, seed)
+        assert item_of(found, assistant, "written", monkeypatch, seed, lasting=1.0) == kept
 
 
 # Several requests in one breath
