@@ -106,9 +106,9 @@ class PlanPrinter:
         """One for plans over ``tools``."""
         return cls(dialect, {tool.name: CallForm.of(tool) for tool in tools})
 
-    def plan(self, plan: Plan) -> str:
-        """The whole plan, a task a line."""
-        last = max((task.id for task in plan), default=0)
+    def plan(self, plan: Plan, *, first: int = 1) -> str:
+        """The whole plan, a task a line; ``first`` is the number of its first task, if it has one."""
+        last = max((task.id for task in plan), default=first - 1)
         return "\n".join([*map(self.task, plan), f"{last + 1}{self.dialect.stop}join()"])
 
     def task(self, task: Task) -> str:
@@ -142,10 +142,16 @@ def argument_names(tools: Iterable[Tool], *, dialect: DialectName = "keyword") -
     return {tool.name: [argument.name for argument in tool.arguments.fields] for tool in arranged}
 
 
-def print_plan(plan: Plan, tools: Iterable[Tool], *, dialect: DialectName = "keyword") -> str:
+def print_plan(plan: Plan, tools: Iterable[Tool], *, dialect: DialectName = "keyword", first: int = 1) -> str:
     """``plan`` as text in a dialect; ``str(plan)`` is the one with keywords.
+
+    Args:
+        plan: what to print.
+        tools: what it may call.
+        dialect: how.
+        first: the number that its first task has, if it has one; in a conversation they go on counting.
 
     Raises:
         ConfigurationError: there is no such dialect.
     """
-    return PlanPrinter.of(dialect_of(dialect), tools).plan(plan)
+    return PlanPrinter.of(dialect_of(dialect), tools).plan(plan, first=first)

@@ -144,11 +144,17 @@ def _split(head: str) -> tuple[str, str, int]:
     return (number[1], tool[1], tool.end()) if tool else (number[1], "", number.end())
 
 
-def parse_plan(text: str, signatures: Mapping[str, Sequence[str]] | None = None) -> list[Task]:
-    """All tasks of a whole plan text.
+def parse_plan(
+    text: str,
+    signatures: Mapping[str, Sequence[str]] | None = None,
+    *,
+    first: int = 1,
+    earlier: Collection[int] = (),
+) -> list[Task]:
+    """All tasks of a whole plan text; the arguments are those of :class:`PlanParser`.
 
     Raises:
         PlanError: something in it is malformed.
     """
-    parser = PlanParser(signatures)
+    parser = PlanParser(signatures, first=first, earlier=earlier)
     return [*parser.feed(text), *parser.finish()]

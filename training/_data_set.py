@@ -150,6 +150,8 @@ class DataSet:
                 f"{self.main.name} has {len(self.main.skeletons)} skeletons; write at least "
                 f"{_MIN_SKELETONS}, and hundreds for a good model"
             )
+        if split != "train":
+            recipe = replace(recipe, conversations=0.0)  # a benchmark's item is a request of its own
         sources = [part for source in self.others if (part := _part(source, split)).skeletons]
         strangers = [t for other in self.others if other.name in _STRANGERS for t in other.toolbox]
         uses = uses_after(self.tried, (self.main, *self.others)) if split == "train" else None
@@ -170,7 +172,7 @@ class DataSet:
             own = replace(recipe, n_items=n_items, part=split)
             yield from synthesize(
                 source,
-                replace(own, as_it_is=1.0, joined=0.0, given=0.0) if split == "unseen" else own,
+                replace(own, as_it_is=1.0, joined=0.0, given=0.0, lasting=0.0) if split == "unseen" else own,
                 others=[tool for tool in strangers if tool.name not in source.toolbox.names],
                 share=_NAMES[split],
                 uses=uses,
@@ -285,10 +287,13 @@ class _Summary:
 
 
 def depth(plan: Plan) -> int:
-    """Calls in the longest chain of which each needs the result of the one before."""
+    """Calls in the longest chain of which each needs the result of the one before.
+
+    Calls of earlier requests are done and do not count.
+    """
     depths: dict[int, int] = {}
     for task in plan:
-        depths[task.id] = 1 + max((depths[k] for k in task.dependencies), default=0)
+        depths[task.id] = 1 + max((depths.get(k, 0) for k in task.dependencies), default=0)
     return max(depths.values(), default=0)
 
 

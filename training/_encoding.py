@@ -13,6 +13,8 @@ from typing import Any
 from plait.errors import ConfigurationError, PlaitError
 from plait.models import ADAPTED_CONTEXT, LlamaModel
 from plait.planners import (
+    PastCall,
+    PastTurn,
     Plan,
     PlanContext,
     TunedPlanner,
@@ -39,6 +41,13 @@ class Example:
     """As the model is to write it: in the relative dialect, with days as the request names them."""
     skeleton: str = ""
     """Where it comes from."""
+    history: tuple[PastTurn, ...] = ()
+    """Requests before it in the same conversation, with dates in their calls."""
+
+    @property
+    def first_number(self) -> int:
+        """The number of the plan's first task."""
+        return 1 + sum(len(turn.calls) for turn in self.history)
 
     @property
     def dated_plan(self) -> Plan:
@@ -97,16 +106,23 @@ def read_groups(path: Path) -> Iterator[list[Example]]:
 
 def _group(line: dict[str, Any]) -> list[Example]:
     toolbox = Toolbox(map(Tool.from_schema, line["tools"]))
-    return [
-        Example(
-            toolbox,
-            datetime.fromisoformat(item["now"]),
-            item["query"],
-            Plan(tuple(task for task in parse_plan(item["plan"]) if task.tool != "join")),
-            item.get("skeleton", ""),
-        )
-        for item in line["items"]
-    ]
+    return [_example(item, toolbox) for item in line["items"]]
+
+
+def _example(item: dict[str, Any], toolbox: Toolbox) -> Example:
+    now = datetime.fromisoformat(item["now"])
+    history: list[PastTurn] = []
+    first = 1
+    for turn in item.get("earlier", ()):
+        tasks = [
+            resolve_moments(task, toolbox[task.tool], now)
+            for task in parse_plan(turn["plan"], first=first, earlier=range(1, first))
+        ]
+        calls = zip(tasks, turn["results"], strict=True)
+        history.append(PastTurn(turn["query"], tuple(PastCall(task, "ok", text) for task, text in calls)))
+        first += len(tasks)
+    plan = Plan(tuple(parse_plan(item["plan"], first=first, earlier=range(1, first))))
+    return Example(toolbox, now, item["query"], plan, item.get("skeleton", ""), tuple(history))
 
 
 class PlanEncoder:
@@ -133,7 +149,10 @@ class PlanEncoder:
             GrammarError: there is no grammar for these tools.
         """
         planner = TunedPlanner(self._model, examples[0].toolbox)
-        grammar = plan_grammar(examples[0].toolbox, dialect="relative")
+        grammars = {
+            first: plan_grammar(examples[0].toolbox, dialect="relative", first=first)
+            for first in {example.first_number for example in examples}
+        }
         pairs = [self._pair(planner, example) for example in examples]
         for example, (prompt, plan) in zip(examples, pairs, strict=True):
             if len(prompt) + len(plan) > max_tokens:
@@ -141,7 +160,7 @@ class PlanEncoder:
                     f"a request of {len(prompt) + len(plan)} tokens is longer than {max_tokens}: "
                     f"{example.query[:60]!r}; offer fewer tools, or shorten their descriptions"
                 )
-            n = self._model.n_accepted(grammar, plan)
+            n = self._model.n_accepted(grammars[example.first_number], plan)
             if n < len(plan):
                 written = b"".join(self._model.token_bytes(plan[:n])).decode(errors="replace")
                 raise ConfigurationError(
@@ -158,8 +177,10 @@ class PlanEncoder:
         )
 
     def _pair(self, planner: TunedPlanner, example: Example) -> tuple[list[int], list[int]]:
-        prompt = self._model.prompt_tokens(planner.messages(PlanContext(example.query, now=example.now)))
-        text = print_plan(example.plan, example.toolbox, dialect="relative")
+        first = example.first_number
+        context = PlanContext(example.query, now=example.now, history=example.history, first_number=first)
+        prompt = self._model.prompt_tokens(planner.messages(context))
+        text = print_plan(example.plan, example.toolbox, dialect="relative", first=first)
         return prompt, self._model.answer_tokens(text)
 
     def _weights(self, plan: Sequence[int]) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from plait.planners import Plan, Task
@@ -50,20 +51,44 @@ def join(skeletons: Sequence[Skeleton], random: Random) -> Skeleton | None:
     """
     if sum(len(one.plan) for one in skeletons) > _MAX_CALLS:
         return None
-    texts: list[str] = []
-    tasks: list[Task] = []
+    merged = merge(skeletons, random, share_people=_SHARE_PEOPLE)
+    query = _linked(merged.texts, random)
+    if len(query) > _MAX_LETTERS:
+        return None
+    return Skeleton("+".join(one.id for one in skeletons), query, Plan(tuple(merged.tasks)))
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Several skeletons with slots and calls of their own."""
+
+    texts: list[str]
+    """The requests, in order."""
+    tasks: list[Task]
+    """All calls, numbered from 1; what one request looks up is not looked up again for a later one."""
+    ends: list[int]
+    """How many calls there are when each request is served."""
+
+
+def merge(skeletons: Sequence[Skeleton], random: Random, *, share_people: float) -> Merged:
+    """``skeletons`` one after another, now and then with one person in several of them.
+
+    Args:
+        skeletons: the requests, in order.
+        random: decides who is meant again.
+        share_people: how often somebody is.
+    """
+    merged = Merged([], [], [])
     people: list[str] = []
     highest = 0
     for one in skeletons:
-        names = _names(one, highest, people if random.random() < _SHARE_PEOPLE else (), random)
+        names = _names(one, highest, people if random.random() < share_people else (), random)
         highest = max([highest, *(_number(name) for name in names.values())])
         people += [name for name in names.values() if name.rstrip("0123456789") == "p" and name not in people]
-        texts.append(_SLOT_NAME.sub(lambda found, names=names: names[found[0]], one.query))  # type: ignore[misc]
-        tasks = _with(tasks, _renamed(one.plan, names))
-    query = _linked(texts, random)
-    if len(query) > _MAX_LETTERS:
-        return None
-    return Skeleton("+".join(one.id for one in skeletons), query, Plan(tuple(tasks)))
+        merged.texts.append(_SLOT_NAME.sub(lambda found, names=names: names[found[0]], one.query))  # type: ignore[misc]
+        merged.tasks[:] = _with(merged.tasks, _renamed(one.plan, names))
+        merged.ends.append(len(merged.tasks))
+    return merged
 
 
 _SLOT_NAME = re.compile(r"(?<=\{)[a-z]+\d+(?=[:}])")

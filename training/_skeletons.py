@@ -20,6 +20,8 @@ from plait.tools import Tool, Toolbox
 _SLOT = re.compile(r"\{(?P<stem>[a-z]+)(?P<number>\d+)(?::(?P<kind>[a-z]+))?\}")
 _SLOT_IN_PLAN = re.compile(r"(?<!\$)\{(?P<name>[a-z]+\d+)(?:\+(?P<more>[a-z]*\d+))?\}")
 _MARK = re.compile("\ue000(?P<name>[a-z]+\\d+)(?:\\+(?P<more>[a-z]*\\d+))?\ue001")
+TURN = "\ue002"
+"""Where a request of a conversation ends and the next one begins."""
 _NUMBERED = re.compile(r"\d+[. ]|join\(")
 _ARGUMENT = re.compile(r"(?P<name>\w+)(?P<optional>\??): (?P<type>.+?)(?: = (?P<default>.+))?", re.DOTALL)
 _PRONOUNS = frozenset({"he", "him", "his", "she", "her"})
@@ -104,6 +106,9 @@ class Skeleton:
     query: str
     plan: Plan
     """With marks in its strings; see :func:`map_texts` and :func:`split_marks`."""
+    turns: tuple[int, ...] = ()
+    """How many of the plan's calls, the first ones, belong to each earlier request of the conversation;
+    those requests stand before this one in ``query``, each with :data:`TURN` behind it."""
 
     @property
     def parts(self) -> list[str | Slot]:

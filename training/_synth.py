@@ -13,8 +13,9 @@ from random import Random
 from typing import Any
 
 from plait.errors import ConfigurationError
-from plait.planners import Plan, Task, is_day
+from plait.planners import PastTurn, Plan, Task, is_day
 from plait.tools import StringType, Tool, Toolbox, Type, UnionType
+from plait.training._conversations import converse, past_turns, split_turns
 from plait.training._given import give
 from plait.training._joined import can_be_joined, join
 from plait.training._lasting import prolong
@@ -44,6 +45,8 @@ class Item:
     plan: Plan
     tools: frozenset[str]
     """What the plan calls, under the names that the toolbox gives them."""
+    earlier: tuple[PastTurn, ...] = ()
+    """The requests before it in the same conversation; the plan goes on counting after their calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class DataGroup:
                 "skeleton": item.skeleton,
                 "style": item.style,
                 "now": f"{item.now:%Y-%m-%dT%H:%M}",
+                **({"earlier": [_turn_as_json(turn) for turn in item.earlier]} if item.earlier else {}),
                 "query": item.query,
                 "plan": str(item.plan),
             }
@@ -69,6 +73,11 @@ class DataGroup:
         ]
         tools = [tool.to_openai()["function"] for tool in self.toolbox]
         return {"toolbox": self.name, "tools": tools, "items": items}
+
+
+def _turn_as_json(turn: PastTurn) -> dict[str, Any]:
+    plan = Plan(tuple(call.task for call in turn.calls))
+    return {"query": turn.query, "plan": str(plan), "results": [call.text for call in turn.calls]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,8 @@ class Recipe:
     """The share of what is looked up that requests give as such: an address, a number, a path."""
     lasting: float = 0.3
     """The share of what begins at some moment of which requests say when it ends, too."""
+    conversations: float = 0.2
+    """The share of requests for training that have one or two others before them."""
     main_share: float = 0.6
     """The share of requests over the main tools, where there are others."""
     seed: int = 0
@@ -142,8 +153,12 @@ def synthesize(
             if not queue:
                 queue = random.sample(a_round, len(a_round))
             skeleton = _joined(queue.pop(), joinable, recipe.joined, random)
+            calls = [len(skeleton.plan)]
+            if recipe.conversations and random.random() < recipe.conversations:
+                skeleton = converse(skeleton, source.skeletons, random)
+                calls += skeleton.turns
             item = None
-            if skeleton.plan.tasks or not has_others:  # others might serve what these tools cannot
+            if all(calls) or not has_others:  # others might serve what these tools cannot
                 item = make_item(
                     skeleton,
                     source.toolbox,
@@ -216,20 +231,23 @@ def make_item(
     spoken = style == "spoken"
     filled: Mapping[str, Filled] = Filler(vocabulary, now, random, spoken=spoken).fill(skeleton)
     skeleton, filled = prolong(skeleton, source, filled, now, random, share=lasting)
-    slotted, filled = give(skeleton, source, filled, vocabulary, random, share=given, spoken=spoken)
+    share = 0.0 if skeleton.turns else given  # who is given by an address is not meant again
+    slotted, filled = give(skeleton, source, filled, vocabulary, random, share=share, spoken=spoken)
     plan = _filled_plan(slotted, filled)
     parts = [_said(part, filled) for part in skeleton.parts]
     said = phrase(parts, style, random, keep=[text for task in plan for text in texts(task.arguments)])
     if spoken:
         plan = _filled_plan(slotted, {name: _lower(one) for name, one in filled.items()})
-    query = "".join(part.text for part in said).strip()
     translated = variant.plan(Plan(tuple(_with_times(task, source) for task in plan)))
-    if translated is None:
+    if translated is None or (skeleton.turns and len(translated) < len(plan)):
         return None
     there = {new: old for old, new in variant.names.items()}
-    return Item(
-        skeleton.id, style, now, query, translated, frozenset(there[task.tool] for task in translated)
+    *before, query = split_turns("".join(part.text for part in said))
+    own = Plan(translated.tasks[sum(skeleton.turns) :])
+    earlier = past_turns(
+        before, translated, skeleton.turns, lambda name: source[there[name]], vocabulary, random
     )
+    return Item(skeleton.id, style, now, query, own, frozenset(there[task.tool] for task in own), earlier)
 
 
 def _with_times(task: Task, toolbox: Toolbox) -> Task:

@@ -56,6 +56,40 @@ def test_the_tokens_are_those_of_the_planners_prompt_and_of_the_plan_in_its_dial
     )
 
 
+def test_a_request_of_a_conversation_has_the_prompt_that_the_assistant_gives_it(
+    model: LlamaModel, assistant: Toolbox, tmp_path: Path
+) -> None:
+    earlier = {
+        "query": "Invite Ada to tea tomorrow at five",
+        "plan": '1. get_email_address(name="Ada")\n'
+        '2. create_calendar_event(title="Tea", start_date="tomorrow 17:00", invitees=[$1])\n3. join()',
+        "results": ["ada@example.com", None],
+    }
+    mail = '3. compose_new_email(recipients=[$1], context="Hello")\n4. join()'
+    items = [
+        {"now": f"{NOW:%Y-%m-%dT%H:%M}", "earlier": [earlier], "query": "Mail her hello", "plan": mail},
+        {"now": f"{NOW:%Y-%m-%dT%H:%M}", "earlier": [earlier], "query": "Thanks!", "plan": "1. join()"},
+        {"now": f"{NOW:%Y-%m-%dT%H:%M}", "query": "Thanks!", "plan": "1. join()"},
+    ]
+    tools = [tool.to_openai()["function"] for tool in assistant]
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps({"toolbox": "assistant", "tools": tools, "items": items}), encoding="utf-8")
+    [examples] = read_groups(path)
+    group = PlanEncoder(model).group(examples)
+    plans = [text_of(model, one.tokens[one.n_prompt :]).removesuffix("<|im_end|>") for one in group.examples]
+    assert plans == ['3 compose_new_email([$1],context="Hello")\n4 join()', "3 join()", "1 join()"]
+    context = PlanContext("Mail her hello", now=NOW, history=examples[0].history, first_number=3)
+    prompt = model.prompt_tokens(TunedPlanner(model, examples[0].toolbox).messages(context))
+    assert [*group.prefix, *group.examples[0].tokens[: group.examples[0].n_prompt]] == prompt
+    told = text_of(model, tuple(prompt))
+    assert (
+        'Request: Invite Ada to tea tomorrow at five\n1 get_email_address("Ada")\n-> ada@example.com' in told
+    )
+    assert (
+        '2 create_calendar_event("Tea","2026-02-28 17:00",invitees=[$1])\n-> (text by others, in $2)' in told
+    )
+
+
 def test_what_all_prompts_begin_with_is_the_prefix(model: LlamaModel, two: list[Example]) -> None:
     group = PlanEncoder(model).group(two)
     assert text_of(model, group.prefix).endswith("Fri 2026-02-27 09:12\n")

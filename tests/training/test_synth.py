@@ -10,6 +10,7 @@ from llguidance import LLMatcher, LLTokenizer
 from plait.errors import ConfigurationError
 from plait.planners import (
     Plan,
+    PlanContext,
     Ref,
     Task,
     Template,
@@ -34,12 +35,13 @@ from plait.training import (
     synthesize,
     write_data_set,
 )
+from plait.training._conversations import converse
 from plait.training._data_set import depth, overlap_of
 from plait.training._joined import can_be_joined, join
 from plait.training._phrasing import STYLES, Part, Style, phrase
 from plait.training._skeletons import Skeleton, Slot, SlotUse, tool_of
 from plait.training._slots import Filled, Filler, Vocabulary, value_of
-from plait.training._synth import assistant_guises, make_item
+from plait.training._synth import Item, assistant_guises, make_item
 from plait.training._variants import as_it_is, vary, without
 
 NOW = datetime(2026, 3, 4, 9, 12)
@@ -203,6 +205,12 @@ def test_slips_of_the_fingers_leave_values_and_repeated_words_alone() -> None:
     assert slipped == {True, False}
 
 
+def context_of(item: Item) -> PlanContext:
+    """What the planner is told when that request is made."""
+    n_before = sum(len(turn.calls) for turn in item.earlier)
+    return PlanContext(item.query, now=item.now, history=item.earlier, first_number=n_before + 1)
+
+
 def test_every_plan_obeys_the_grammar_of_the_tools_that_are_offered(main: ToolboxSkeletons) -> None:
     others = other_skeletons()
     strangers = [tool for box in others for tool in box.toolbox]
@@ -210,22 +218,32 @@ def test_every_plan_obeys_the_grammar_of_the_tools_that_are_offered(main: Toolbo
     for source, guises in ((main, assistant_guises()), *((box, None) for box in others[:12])):
         fitting = [tool for tool in strangers if tool.name not in source.toolbox.names]
         for group in synthesize(source, Recipe(48, seed=11), others=fitting, guises=guises):
-            grammar = plan_grammar(group.toolbox, dialect="relative").lark
             for item in group.items:
-                text = print_plan(item.plan, group.toolbox, dialect="relative")
+                first = context_of(item).next_number
+                grammar = plan_grammar(group.toolbox, dialect="relative", first=first).lark
+                text = print_plan(item.plan, group.toolbox, dialect="relative", first=first)
                 matcher = LLMatcher(tokenizer, grammar)
                 assert matcher.consume_tokens(tokenizer.tokenize_str(text)), (item.skeleton, text)
                 assert matcher.is_accepting()
-                assert parse_plan(str(item.plan)) == list(item.plan)
+                earlier = range(1, first)
+                assert parse_plan(str(item.plan), first=first, earlier=earlier) == list(item.plan)
 
 
 def test_what_plans_have_from_requests_can_be_found_there(main: ToolboxSkeletons) -> None:
     tokenizer = LLTokenizer("byte")
     for group in synthesize(main, Recipe(240, seed=13, as_it_is=1.0)):
         for item in group.items:
-            source = Source.of([item.query])
-            lark = plan_lark(group.toolbox, dialect="relative", source=source, copies=True)
-            text = print_plan(item.plan, group.toolbox, dialect="relative")
+            context = context_of(item)
+            first = context.next_number
+            lark = plan_lark(
+                group.toolbox,
+                first=first,
+                dialect="relative",
+                earlier={task.id: group.toolbox[task.tool] for task in context.earlier_tasks},
+                source=Source.of(context.texts),
+                copies=True,
+            )
+            text = print_plan(item.plan, group.toolbox, dialect="relative", first=first)
             matcher = LLMatcher(tokenizer, lark)
             assert matcher.consume_tokens(tokenizer.tokenize_str(text)), (item.query, text)
             assert matcher.is_accepting()
@@ -630,6 +648,65 @@ def test_other_moments_stay_as_they_are(
     for seed in range(3):
         kept = item_of(found, assistant, "written", monkeypatch, seed)
         assert item_of(found, assistant, "written", monkeypatch, seed, lasting=1.0) == kept
+
+
+# Conversations
+
+
+def test_what_an_earlier_request_has_looked_up_is_not_looked_up_again(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plait.training._conversations._SHARE_PEOPLE", 1.0)
+    monkeypatch.setattr("plait.training._conversations._PRONOUNS", 1.0)
+    before = skeleton(
+        assistant,
+        "Invite {p1} {t1:datetime}, title tea.",
+        'get_email_address(name={p1})\ncreate_calendar_event(title="tea", start_date={t1}, invitees=[$1])',
+    )
+    now = skeleton(
+        assistant,
+        "mail {p1} hello, and text {p1:him} hello",
+        'get_email_address(name={p1})\ncompose_new_email(recipients=[$1], context="Hello")\n'
+        'get_phone_number(name={p1})\nsend_sms(recipients=[$3], message="Hello")',
+    )
+    found = converse(now, [before], Random(1))
+    item = item_of(found, assistant, "written", monkeypatch, given=1.0)
+    [turn] = item.earlier[-1:]
+    lookup, event = turn.calls[-2:]
+    assert [task.tool for task in item.plan] == ["compose_new_email", "get_phone_number", "send_sms"]
+    assert item.plan.tasks[0].id == sum(len(one.calls) for one in item.earlier) + 1
+    assert item.plan.tasks[0].arguments["recipients"] == [Ref(lookup.task.id)]
+    assert lookup.text is not None
+    assert "@" in lookup.text
+    assert event.task.arguments["invitees"] == [Ref(lookup.task.id)]
+    assert turn.query.startswith("Invite ")
+    assert re.fullmatch("mail (him|her) hello, and text (him|her) hello", item.query)
+    assert item.skeleton == now.id
+    assert item.tools == {"compose_new_email", "get_phone_number", "send_sms"}
+
+
+@pytest.mark.parametrize(
+    "query", ["is {p1} home? text {p1}", "text {p1}'s brother {p1}", "text {p1} and {p2}", "text my boss"]
+)
+def test_who_could_be_somebody_else_is_called_by_name(assistant: Toolbox, query: str) -> None:
+    before = skeleton(
+        assistant,
+        "text {p1} hello",
+        'get_phone_number(name={p1})\nsend_sms(recipients=[$1], message="Hello")',
+    )
+    for seed in range(20):
+        found = converse(Skeleton("x:1", query, Plan()), [before], Random(seed))
+        assert not any(isinstance(part, Slot) and part.is_pronoun for part in found.parts)
+
+
+def test_only_what_is_trained_on_has_conversations(main: ToolboxSkeletons) -> None:
+    data = DataSet(main, other_skeletons())
+    recipe = Recipe(240, conversations=0.5)
+    with_some = {
+        split: any(item.earlier for group in data.groups(split, recipe) for item in group.items)
+        for split in SPLITS
+    }
+    assert with_some == {"train": True, "validation": False, "unseen": False}
 
 
 # Several requests in one breath
