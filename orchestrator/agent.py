@@ -85,7 +85,8 @@ class Agent:
             what fits the model: ``"tuned"`` or ``"compiler"``.
         joiner: decides on answers; the default asks the model where results are no answer yet.
         examples: worked examples for the compiler's prompt.
-        max_replans: further plans that a run may have when calls fail or results do not suffice.
+        max_replans: further plans that a run may have when calls fail or results do not suffice; ``None`` is
+            as many as its planner is good for: two, and none for ``"tuned"``.
         max_concurrency: calls that may run at once; ``None`` is no limit.
         deadline_s: seconds that a run may take; ``None`` is no limit.
         policy: which calls wait for an approval: ``"untrusted"`` (those that send or destroy and carry
@@ -117,7 +118,7 @@ class Agent:
         planner: str | PlannerFactory | None = None,
         joiner: Joiner | None = None,
         examples: Sequence[PlanExample] = (),
-        max_replans: int = 2,
+        max_replans: int | None = None,
         max_concurrency: int | None = None,
         deadline_s: float | None = None,
         policy: str | Policy = "untrusted",
@@ -426,7 +427,7 @@ def _make_planner(
     toolbox: Toolbox,
     *,
     examples: Sequence[PlanExample],
-    max_replans: int,
+    max_replans: int | None,
 ) -> Planner:
     if not isinstance(planner, str):
         return planner(model, toolbox)
@@ -435,6 +436,7 @@ def _make_planner(
     if planner == "native":
         return NativePlanner(model, toolbox)
     if planner == "tuned":
-        return TunedPlanner(model, toolbox, max_replans=max_replans)
+        return TunedPlanner(model, toolbox, max_replans=max_replans or 0)
+    n_replans = 2 if max_replans is None else max_replans
     dialect: DialectName = "compact" if planner == "compact" else "keyword"
-    return CompilerPlanner(model, toolbox, examples=examples, max_replans=max_replans, dialect=dialect)
+    return CompilerPlanner(model, toolbox, examples=examples, max_replans=n_replans, dialect=dialect)

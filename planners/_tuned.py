@@ -25,14 +25,15 @@ class TunedPlanner(CompilerPlanner):
     Args:
         model: writes the plan.
         toolbox: the tools that the prompt offers.
-        max_replans: how many further plans a run may have.
+        max_replans: how many further plans a run may have. ``plait train synth`` makes no requests that go on
+            after a failure, and a small model does not do what it has never seen, so there are none.
         max_tokens: length of one plan.
     """
 
     _copies_names = True  # as in the data that such models are trained on
 
     def __init__(
-        self, model: ChatModel, toolbox: Toolbox, *, max_replans: int = 2, max_tokens: int = 1024
+        self, model: ChatModel, toolbox: Toolbox, *, max_replans: int = 0, max_tokens: int = 1024
     ) -> None:
         super().__init__(model, toolbox, max_replans=max_replans, max_tokens=max_tokens, dialect="relative")
 

@@ -225,6 +225,18 @@ async def test_on_the_last_round_the_joiner_must_answer(desk: Desk) -> None:
     assert "Replan" not in agent.model.requests[1].messages[0].content  # type: ignore[attr-defined]
 
 
+async def test_a_model_that_was_never_trained_on_failures_is_not_asked_to_mend_them(desk: Desk) -> None:
+    plan = '1 find_email("Nobody")\n2 send([$1],"Hi")\n3 join()'
+    agent = desk.agent(plan, planner="tuned")
+    run = await agent.run("Say hi to Nobody")
+    assert run.answer is not None
+    assert "No contact named Nobody" in run.answer
+    assert (run.replans, len(agent.model.requests)) == (0, 1)  # type: ignore[attr-defined]
+    wanted = desk.agent(plan, '3 find_email("Sid")\n4 join()', planner="tuned", max_replans=1)
+    run = await wanted.run("Say hi to Nobody")
+    assert (run.replans, len(wanted.model.requests)) == (1, 2)  # type: ignore[attr-defined]
+
+
 async def test_text_that_is_no_plan_is_replanned_with_the_reason(desk: Desk) -> None:
     agent = desk.agent('1. find_email(name="Sid"\n2. oops', '1. find_email(name="Sid")\n2. join()')
     run = await agent.run("Sid's email?")
