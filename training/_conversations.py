@@ -44,7 +44,7 @@ def converse(skeleton: Skeleton, others: Sequence[Skeleton], random: Random) -> 
         skeleton.id,
         f" {TURN} ".join([*earlier, request]),
         Plan(tuple(merged.tasks)),
-        tuple(end - start for start, end in zip([0, *merged.ends], merged.ends[:-1], strict=False)),
+        turns=tuple(end - start for start, end in zip([0, *merged.ends], merged.ends[:-1], strict=False)),
     )
 
 

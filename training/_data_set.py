@@ -151,7 +151,8 @@ class DataSet:
                 f"{_MIN_SKELETONS}, and hundreds for a good model"
             )
         if split != "train":
-            recipe = replace(recipe, conversations=0.0)  # a benchmark's item is a request of its own
+            # A benchmark's item is a request of its own.
+            recipe = replace(recipe, conversations=0.0, instructions=0.0)
         sources = [part for source in self.others if (part := _part(source, split)).skeletons]
         strangers = [t for other in self.others if other.name in _STRANGERS for t in other.toolbox]
         uses = uses_after(self.tried, (self.main, *self.others)) if split == "train" else None
@@ -202,7 +203,8 @@ def _part(source: ToolboxSkeletons, split: Split) -> ToolboxSkeletons:
         return source if split == "unseen" else replace(source, skeletons=())
     mixed = sorted(source.skeletons, key=lambda skeleton: crc32(skeleton.query.encode()))
     n_validation = max(1, round(len(mixed) * _VALIDATION_SHARE))
-    parts = {"train": mixed[n_validation:], "validation": mixed[:n_validation], "unseen": []}
+    validation = [one for one in mixed[:n_validation] if not one.keep]
+    parts = {"train": mixed[n_validation:], "validation": validation, "unseen": []}
     return replace(source, skeletons=tuple(parts[split]))
 
 

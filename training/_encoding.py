@@ -41,6 +41,8 @@ class Example:
     """As the model is to write it: in the relative dialect, with days as the request names them."""
     skeleton: str = ""
     """Where it comes from."""
+    instructions: str = ""
+    """What the user wants to be kept in mind."""
     history: tuple[PastTurn, ...] = ()
     """Requests before it in the same conversation, with dates in their calls."""
 
@@ -122,7 +124,15 @@ def _example(item: dict[str, Any], toolbox: Toolbox) -> Example:
         history.append(PastTurn(turn["query"], tuple(PastCall(task, "ok", text) for task, text in calls)))
         first += len(tasks)
     plan = Plan(tuple(parse_plan(item["plan"], first=first, earlier=range(1, first))))
-    return Example(toolbox, now, item["query"], plan, item.get("skeleton", ""), tuple(history))
+    return Example(
+        toolbox,
+        now,
+        item["query"],
+        plan,
+        item.get("skeleton", ""),
+        item.get("instructions", ""),
+        tuple(history),
+    )
 
 
 class PlanEncoder:
@@ -178,7 +188,13 @@ class PlanEncoder:
 
     def _pair(self, planner: TunedPlanner, example: Example) -> tuple[list[int], list[int]]:
         first = example.first_number
-        context = PlanContext(example.query, now=example.now, history=example.history, first_number=first)
+        context = PlanContext(
+            example.query,
+            now=example.now,
+            history=example.history,
+            instructions=example.instructions,
+            first_number=first,
+        )
         prompt = self._model.prompt_tokens(planner.messages(context))
         text = print_plan(example.plan, example.toolbox, dialect="relative", first=first)
         return prompt, self._model.answer_tokens(text)

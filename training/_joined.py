@@ -41,7 +41,7 @@ _LIST_SHARE = 0.12
 
 def can_be_joined(skeleton: Skeleton) -> bool:
     """Whether something else can be asked in the same breath."""
-    return 0 < len(skeleton.plan) <= 4 and _IS_ALL.search(skeleton.query) is None
+    return 0 < len(skeleton.plan) <= 4 and not skeleton.keep and _IS_ALL.search(skeleton.query) is None
 
 
 def join(skeletons: Sequence[Skeleton], random: Random) -> Skeleton | None:

@@ -106,6 +106,8 @@ class Skeleton:
     query: str
     plan: Plan
     """With marks in its strings; see :func:`map_texts` and :func:`split_marks`."""
+    keep: str = ""
+    """What the user wants to be kept in mind for every request, with slots; empty if nothing."""
     turns: tuple[int, ...] = ()
     """How many of the plan's calls, the first ones, belong to each earlier request of the conversation;
     those requests stand before this one in ``query``, each with :data:`TURN` behind it."""
@@ -113,18 +115,32 @@ class Skeleton:
     @property
     def parts(self) -> list[str | Slot]:
         """The request: texts and slots in turn."""
-        parts: list[str | Slot] = []
-        end = 0
-        for found in _SLOT.finditer(self.query):
-            parts.append(self.query[end : found.start()])
-            parts.append(Slot(found["stem"] + found["number"], found["kind"] or ""))
-            end = found.end()
-        return [part for part in [*parts, self.query[end:]] if part != ""]
+        return _parts(self.query)
+
+    @property
+    def kept_parts(self) -> list[str | Slot]:
+        """What is to be kept in mind: texts and slots in turn."""
+        return _parts(self.keep)
+
+    @property
+    def slots(self) -> list[Slot]:
+        """All slots, in the order in which they are said."""
+        return [part for part in (*self.kept_parts, *self.parts) if isinstance(part, Slot)]
 
     @property
     def tools(self) -> frozenset[str]:
         """Names of the tools that the plan calls."""
         return frozenset(task.tool for task in self.plan)
+
+
+def _parts(text: str) -> list[str | Slot]:
+    parts: list[str | Slot] = []
+    end = 0
+    for found in _SLOT.finditer(text):
+        parts.append(text[end : found.start()])
+        parts.append(Slot(found["stem"] + found["number"], found["kind"] or ""))
+        end = found.end()
+    return [part for part in [*parts, text[end:]] if part != ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +202,8 @@ def _object(line: str, where: str) -> Mapping[str, Any]:
         raise ConfigurationError(f"{where} is no JSON ({error})") from error
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("q", "plan")):
         raise ConfigurationError(f'{where} must be an object with two texts, "q", the request, and "plan"')
+    if not isinstance(entry.get("keep", ""), str):
+        raise ConfigurationError(f'{where} has a "keep" that is no text; write what is to be kept in mind')
     if not entry["q"].strip():
         raise ConfigurationError(f'{where} has an empty request in "q"; write what somebody would say')
     return entry
@@ -193,7 +211,7 @@ def _object(line: str, where: str) -> Mapping[str, Any]:
 
 def _skeleton(entry: Mapping[str, Any], name: str, toolbox: Toolbox) -> Skeleton:
     try:
-        skeleton = Skeleton(name, entry["q"], _plan(entry["plan"].strip()))
+        skeleton = Skeleton(name, entry["q"], _plan(entry["plan"].strip()), entry.get("keep", ""))
         _check(skeleton, toolbox)
     except (PlanError, _WrongSkeletonError) as error:
         raise ConfigurationError(f"skeleton {name}: {error}") from error
@@ -205,13 +223,13 @@ class _WrongSkeletonError(Exception):
 
 
 def _check(skeleton: Skeleton, toolbox: Toolbox) -> None:
-    found = [part for part in skeleton.parts if isinstance(part, Slot)]
+    found = skeleton.slots
     slots = {slot.name for slot in found if not slot.is_pronoun}
     for slot in found:
         kinds = _KINDS.get(slot.stem)
         if kinds is None or slot.kind not in kinds or (slot.is_pronoun and slot.name not in slots):
             raise _WrongSkeletonError(f"there is no slot {slot}; docs/training.md lists those that there are")
-    if "{" in "".join(part for part in skeleton.parts if isinstance(part, str)):
+    if "{" in "".join(part for part in (*skeleton.kept_parts, *skeleton.parts) if isinstance(part, str)):
         raise _WrongSkeletonError("a brace in the request opens no slot")
     for task in skeleton.plan:
         tool = toolbox.get(task.tool)

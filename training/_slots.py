@@ -194,7 +194,7 @@ class Filler:
 
     def fill(self, skeleton: Skeleton) -> dict[str, Filled]:
         """What each slot of ``skeleton`` stands for; all differ, and moments come in their order."""
-        found = [part for part in skeleton.parts if isinstance(part, Slot)]
+        found = skeleton.slots
         self._singular = frozenset(slot.name for slot in found if slot.is_pronoun)
         kinds: dict[str, str] = {}
         for slot in found:

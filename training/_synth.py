@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from importlib.resources import files
@@ -45,6 +45,8 @@ class Item:
     plan: Plan
     tools: frozenset[str]
     """What the plan calls, under the names that the toolbox gives them."""
+    instructions: str = ""
+    """What the user wants to be kept in mind for every request."""
     earlier: tuple[PastTurn, ...] = ()
     """The requests before it in the same conversation; the plan goes on counting after their calls."""
 
@@ -65,6 +67,7 @@ class DataGroup:
                 "skeleton": item.skeleton,
                 "style": item.style,
                 "now": f"{item.now:%Y-%m-%dT%H:%M}",
+                **({"instructions": item.instructions} if item.instructions else {}),
                 **({"earlier": [_turn_as_json(turn) for turn in item.earlier]} if item.earlier else {}),
                 "query": item.query,
                 "plan": str(item.plan),
@@ -101,6 +104,9 @@ class Recipe:
     """The share of what begins at some moment of which requests say when it ends, too."""
     conversations: float = 0.2
     """The share of requests for training that have one or two others before them."""
+    instructions: float = 0.05
+    """The share of requests for training with something to be kept in mind that has nothing to do with them;
+    what has to do with requests stands in skeletons."""
     main_share: float = 0.6
     """The share of requests over the main tools, where there are others."""
     seed: int = 0
@@ -136,6 +142,8 @@ def synthesize(
         raise ConfigurationError(f"there are no skeletons for {source.name}; write some")
     random = Random(f"{recipe.seed} {recipe.part} {source.name}")  # noqa: S311  (nothing secret is drawn)
     vocabulary = Vocabulary(random, share)
+    to_keep = _instructions()
+    sociable = [one for one in source.skeletons if not one.keep]
     a_round = [one for one in source.skeletons for _ in range((uses or {}).get(one.id, 1))]
     joinable = [one for one in source.skeletons if can_be_joined(one)]
     queue: list[Skeleton] = []
@@ -154,9 +162,12 @@ def synthesize(
                 queue = random.sample(a_round, len(a_round))
             skeleton = _joined(queue.pop(), joinable, recipe.joined, random)
             calls = [len(skeleton.plan)]
-            if recipe.conversations and random.random() < recipe.conversations:
-                skeleton = converse(skeleton, source.skeletons, random)
-                calls += skeleton.turns
+            if not skeleton.keep:
+                if recipe.conversations and random.random() < recipe.conversations:
+                    skeleton = converse(skeleton, sociable, random)
+                    calls += skeleton.turns
+                if recipe.instructions and random.random() < recipe.instructions:
+                    skeleton = replace(skeleton, keep=random.choice(to_keep))
             item = None
             if all(calls) or not has_others:  # others might serve what these tools cannot
                 item = make_item(
@@ -227,7 +238,8 @@ def make_item(
     lasting: float = 0.0,
 ) -> Item | None:
     """One request of a skeleton; ``None`` where it is not certain what would be right with these tools."""
-    style = random.choices(list(STYLES), list(STYLES.values()))[0]
+    styles = {style: share for style, share in STYLES.items() if not (skeleton.keep and style == "spoken")}
+    style = random.choices(list(styles), list(styles.values()))[0]
     spoken = style == "spoken"
     filled: Mapping[str, Filled] = Filler(vocabulary, now, random, spoken=spoken).fill(skeleton)
     skeleton, filled = prolong(skeleton, source, filled, now, random, share=lasting)
@@ -247,7 +259,9 @@ def make_item(
     earlier = past_turns(
         before, translated, skeleton.turns, lambda name: source[there[name]], vocabulary, random
     )
-    return Item(skeleton.id, style, now, query, own, frozenset(there[task.tool] for task in own), earlier)
+    kept = "".join(_said(part, filled).text for part in skeleton.kept_parts)
+    tools = frozenset(there[task.tool] for task in own)
+    return Item(skeleton.id, style, now, query, own, tools, kept, earlier)
 
 
 def _with_times(task: Task, toolbox: Toolbox) -> Task:
@@ -296,6 +310,13 @@ def _filled(filled: Mapping[str, Filled], text: str) -> Any:
 def _worded(filled: Mapping[str, Filled], text: str) -> str:
     """``text`` with the words of the request in its slots."""
     return "".join(part if isinstance(part, str) else filled[part.name].words for part in split_marks(text))
+
+
+def _instructions() -> list[str]:
+    """What people want to be kept in mind and few requests have to do with."""
+    text = (files("plait.training") / "data" / "instructions.json").read_text(encoding="utf-8")
+    found: list[str] = json.loads(text)
+    return found
 
 
 def assistant_guises() -> dict[str, Guise]:

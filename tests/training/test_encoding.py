@@ -69,7 +69,12 @@ def test_a_request_of_a_conversation_has_the_prompt_that_the_assistant_gives_it(
     items = [
         {"now": f"{NOW:%Y-%m-%dT%H:%M}", "earlier": [earlier], "query": "Mail her hello", "plan": mail},
         {"now": f"{NOW:%Y-%m-%dT%H:%M}", "earlier": [earlier], "query": "Thanks!", "plan": "1. join()"},
-        {"now": f"{NOW:%Y-%m-%dT%H:%M}", "query": "Thanks!", "plan": "1. join()"},
+        {
+            "now": f"{NOW:%Y-%m-%dT%H:%M}",
+            "instructions": "I keep bees.",
+            "query": "Thanks!",
+            "plan": "1. join()",
+        },
     ]
     tools = [tool.to_openai()["function"] for tool in assistant]
     path = tmp_path / "train.jsonl"
@@ -78,6 +83,7 @@ def test_a_request_of_a_conversation_has_the_prompt_that_the_assistant_gives_it(
     group = PlanEncoder(model).group(examples)
     plans = [text_of(model, one.tokens[one.n_prompt :]).removesuffix("<|im_end|>") for one in group.examples]
     assert plans == ['3 compose_new_email([$1],context="Hello")\n4 join()', "3 join()", "1 join()"]
+    assert "Keep in mind: I keep bees.\nThanks!" in text_of(model, group.examples[2].tokens)
     context = PlanContext("Mail her hello", now=NOW, history=examples[0].history, first_number=3)
     prompt = model.prompt_tokens(TunedPlanner(model, examples[0].toolbox).messages(context))
     assert [*group.prefix, *group.examples[0].tokens[: group.examples[0].n_prompt]] == prompt

@@ -699,14 +699,46 @@ def test_who_could_be_somebody_else_is_called_by_name(assistant: Toolbox, query:
         assert not any(isinstance(part, Slot) and part.is_pronoun for part in found.parts)
 
 
-def test_only_what_is_trained_on_has_conversations(main: ToolboxSkeletons) -> None:
+def test_only_what_is_trained_on_has_conversations_and_instructions(main: ToolboxSkeletons) -> None:
     data = DataSet(main, other_skeletons())
-    recipe = Recipe(240, conversations=0.5)
-    with_some = {
-        split: any(item.earlier for group in data.groups(split, recipe) for item in group.items)
-        for split in SPLITS
+    recipe = Recipe(240, conversations=0.5, instructions=0.5)
+    with_some = {}
+    for split in SPLITS:
+        items = [item for group in data.groups(split, recipe) for item in group.items]
+        with_some[split] = (any(item.earlier for item in items), any(item.instructions for item in items))
+    assert with_some == {"train": (True, True), "validation": (False, False), "unseen": (False, False)}
+
+
+# Instructions
+
+
+def test_what_is_to_be_kept_in_mind_has_the_slots_of_the_request(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = {
+        "keep": "My boss is {p1}.",
+        "q": "call off lunch with the boss, by text",
+        "plan": 'get_phone_number(name={p1})\nsend_sms(recipients=[$1], message="No lunch, sorry.")',
     }
-    assert with_some == {"train": True, "validation": False, "unseen": False}
+    [found] = read_skeletons(json.dumps(line), name="test", toolbox=assistant)
+    item = item_of(found, assistant, "written", monkeypatch)
+    name = item.plan.tasks[0].arguments["name"]
+    assert item.instructions == f"My boss is {name}."
+    assert item.query == line["q"]
+    assert not can_be_joined(found)
+
+
+def test_a_request_with_something_to_be_kept_in_mind_is_typed(main: ToolboxSkeletons) -> None:
+    items = [i for g in synthesize(main, Recipe(480, instructions=0.5, as_it_is=1.0)) for i in g.items]
+    typed = {item.style for item in items if item.instructions}
+    assert typed == {"written", "lower", "hasty"}  # what stands in settings is not a transcript
+
+
+@pytest.mark.parametrize("keep", [7, "My boss is {boss}.", "{p1} is my boss. {q1}"])
+def test_what_is_to_be_kept_in_mind_is_checked(assistant: Toolbox, keep: object) -> None:
+    line = json.dumps({"keep": keep, "q": "hello {p1}", "plan": ""})
+    with pytest.raises(ConfigurationError, match=r"keep|slot|brace"):
+        read_skeletons(line, name="test", toolbox=assistant)
 
 
 # Several requests in one breath
