@@ -27,6 +27,7 @@ from plait.training._moments import (
 from plait.training._skeletons import Skeleton, Slot, SlotUse
 
 _OWNER = re.compile(r"^(?:my|the|our|your) ", re.IGNORECASE)
+_NAME_BEHIND_ROLE = re.compile(r"(?:my|the|our|your) (?:[a-z][\w-]* )+((?:[A-Z][\w.\u2019'-]*(?: |$))+)")
 _PRONOUNS: Mapping[str, Mapping[str, str]] = {
     "he": {"he": "he", "him": "him", "his": "his", "she": "he", "her": "him"},
     "she": {"he": "she", "him": "her", "his": "her", "she": "she", "her": "her"},
@@ -90,7 +91,8 @@ class Vocabulary:
         words, pronoun = self._random.choice(self._lists["people"])
         while is_singular and pronoun == "they":
             words, pronoun = self._random.choice(self._lists["people"])
-        return Filled(words, _OWNER.sub("", words), pronoun=pronoun)
+        behind = _NAME_BEHIND_ROLE.fullmatch(words)
+        return Filled(words, behind[1] if behind else _OWNER.sub("", words), pronoun=pronoun)
 
     def named(self, kind: str) -> str:
         """A name of that kind: "place", "note", "pdf"."""
