@@ -73,7 +73,7 @@ def _people(text: str) -> set[str]:
 
 def split_turns(query: str) -> list[str]:
     """The requests of a conversation, the last one last."""
-    return [" ".join(part.split(" ")).strip() for part in query.split(TURN)]
+    return [part.strip() for part in query.split(TURN)]
 
 
 def past_turns(

@@ -84,5 +84,5 @@ async def test_a_text_that_repeats_itself_ends_there(smollm2: Path) -> None:
     text = await generation.text()
     await model.aclose()
     assert generation.finish_reason == "length"
-    assert text.endswith(" A:" * 30)
+    assert " A:" * 30 in text
     assert generation.usage.completion_tokens < 300

@@ -217,7 +217,13 @@ def test_slips_of_the_fingers_leave_values_and_repeated_words_alone() -> None:
 def context_of(item: Item) -> PlanContext:
     """What the planner is told when that request is made."""
     n_before = sum(len(turn.calls) for turn in item.earlier)
-    return PlanContext(item.query, now=item.now, history=item.earlier, first_number=n_before + 1)
+    return PlanContext(
+        item.query,
+        now=item.now,
+        history=item.earlier,
+        instructions=item.instructions,
+        first_number=n_before + 1,
+    )
 
 
 def test_every_plan_obeys_the_grammar_of_the_tools_that_are_offered(main: ToolboxSkeletons) -> None:
