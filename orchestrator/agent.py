@@ -151,7 +151,9 @@ class Agent:
                 example_finder=example_finder,
                 tool_tokens=tool_tokens,
             )
-        self.joiner = joiner or ModelJoiner(plain_model(self.model), self.toolbox)
+        self.joiner = joiner or ModelJoiner(
+            plain_model(self.model), self.toolbox, may_answer_alone=purpose_of(self.model) != PLANS
+        )
         self._max_concurrency = max_concurrency
         self._deadline_s = deadline_s
         self.approve = approve

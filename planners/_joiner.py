@@ -19,6 +19,8 @@ _GRAMMAR = Grammar(
     gbnf='root ::= "Answer: " [^\\x00]+ | "Replan: " [^\\n]{1,400}',
 )
 _MAX_VALUE_CHARS = 80
+NO_TOOL = "None of the tools here can do that."
+"""The answer where nothing was called, and the model is none to answer by itself."""
 
 
 class ModelJoiner:
@@ -30,16 +32,28 @@ class ModelJoiner:
         model: answers questions.
         toolbox: tells actions from questions, by the tools' annotations.
         max_tokens: length of an answer.
+        may_answer_alone: whether the model is asked where nothing was called. Small ones that were fine-tuned
+            for planning would make something up, so plait says that no tool can do it.
     """
 
-    def __init__(self, model: ChatModel, toolbox: Toolbox, *, max_tokens: int = 512) -> None:
+    def __init__(
+        self,
+        model: ChatModel,
+        toolbox: Toolbox,
+        *,
+        max_tokens: int = 512,
+        may_answer_alone: bool = True,
+    ) -> None:
         self._model = model
         self._toolbox = toolbox
         self._max_tokens = max_tokens
+        self._may_answer_alone = may_answer_alone
 
     async def join(self, context: PlanContext) -> AsyncGenerator[JoinerStep]:
         """Pieces of an answer and the whole one, or the wish for another plan."""
         direct = direct_answer(context, self._toolbox)
+        if not context.outcomes and not self._may_answer_alone:
+            direct = NO_TOOL
         if direct is not None:
             yield Answer(direct)
             return

@@ -19,7 +19,7 @@ from plait.errors import (
     ToolIndexError,
     UnknownToolError,
 )
-from plait.models import Message, Reply, ToolCall
+from plait.models import PLANS, ChatModel, Message, Reply, ToolCall
 from plait.orchestrator import (
     AnswerTextWritten,
     ApprovalRequest,
@@ -235,6 +235,28 @@ async def test_a_model_that_was_never_trained_on_failures_is_not_asked_to_mend_t
     wanted = desk.agent(plan, '3 find_email("Sid")\n4 join()', planner="tuned", max_replans=1)
     run = await wanted.run("Say hi to Nobody")
     assert (run.replans, len(wanted.model.requests)) == (1, 2)  # type: ignore[attr-defined]
+
+
+class Tuned(ScriptedModel):
+    """A model that was fine-tuned for planning."""
+
+    purpose = PLANS
+
+    def without_adapter(self) -> ChatModel:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [(Tuned, "None of the tools here can do that."), (ScriptedModel, "Paris, of course.")],
+)
+async def test_where_nothing_is_called_only_a_model_for_all_purposes_answers(
+    desk: Desk, model: type[ScriptedModel], answer: str
+) -> None:
+    agent = Agent(model(["1 join()", "Paris, of course."]), desk.tools, planner="tuned", now=lambda: NOW)
+    run = await agent.run("What is the capital of France?")
+    assert run.answer == answer
+    assert run.ok
 
 
 async def test_text_that_is_no_plan_is_replanned_with_the_reason(desk: Desk) -> None:
