@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from plait.planners._plan import Task
@@ -24,10 +24,12 @@ _DAY = (
 )
 _IS_DAY = re.compile(_DAY)
 _MOMENT = re.compile(
-    rf"(?P<day>{_DAY})(?: (?P<clock>[0-9]{{2}}:[0-9]{{2}})(?:\+(?P<more>[0-9]{{1,5}})m)?)?"
+    rf"(?P<day>{_DAY})(?: (?P<clock>[0-9]{{2}}:[0-9]{{2}}|[0-9]{{1,2}}:[0-9]{{2}}(?P<half>[ap])m)"
+    r"(?:\+(?P<more>[0-9]{1,5})m)?)?"
     r"|\+(?P<soon>[0-9]{1,5})m"
 )
 _MONTHS = 12
+_NOON = 12
 _YEARS_TO_LEAP = 9
 
 
@@ -57,6 +59,7 @@ def resolve_moment(text: str, now: datetime) -> str:
     ``03-05``                 the next March 5, from today on
     ``2027-03-05``            that day
     ``Fri 15:00``             a day with a time
+    ``Fri 3:00pm``            the same, of twelve hours
     ``Fri 15:00+90m``         so many minutes later
     ``+20m``                  in so many minutes from now
     ========================  ================================================
@@ -72,10 +75,22 @@ def resolve_moment(text: str, now: datetime) -> str:
         day = _day(found, now.date())
         if not found["clock"]:
             return f"{day:%Y-%m-%d}"
-        at = datetime.combine(day, datetime.strptime(found["clock"], "%H:%M").time())
+        at = datetime.combine(day, _time(found["clock"], found["half"]))
         return f"{at + timedelta(minutes=int(found['more'] or 0)):%Y-%m-%d %H:%M}"
     except (ValueError, OverflowError):
         return text
+
+
+def _time(clock: str, half: str | None) -> time:
+    """A time of day, of 24 hours, or of twelve where ``half`` is "a" or "p".
+
+    Raises:
+        ValueError: there is none such.
+    """
+    hour, minute = (int(digits) for digits in clock.removesuffix(f"{half}m").split(":"))
+    if half and not 1 <= hour <= _NOON:
+        raise ValueError("no hour of twelve")
+    return time(hour % _NOON + _NOON * (half == "p") if half else hour, minute)
 
 
 def _later(now: datetime, minutes: int) -> datetime:

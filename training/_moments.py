@@ -347,6 +347,32 @@ def _soon(now: datetime, random: Random) -> Moment:
     return Moment(f"in {say_duration(minutes, random)}", f"+{minutes}m", later)
 
 
+def with_clock_as_said(value: str, words: str) -> str:
+    """A moment of a plan with its time of day as the request says it, so that nothing is left to be reckoned.
+
+    It is "Fri 3:00pm" unless the request counts 24 hours: what it writes as "15:00", "15.00" or "0930" stays
+    "15:00" and "09:30"; so do noon and midnight.
+
+    Args:
+        value: as a plan in the relative dialect has it, with 24 hours: "Fri 15:00", "Fri 15:00+90m".
+        words: the request.
+    """
+    found = _CLOCK.search(value)
+    if found is None:
+        return value
+    hour, minute = int(found[1]), int(found[2])
+    digits = rf"(?<!\d)0?{hour}[:.h]?{minute:02}(?!\d|\s*[ap]\.?m)"
+    is_noon = (hour, minute) == (12, 0) and _NOON.search(words)
+    if hour == 0 or is_noon or re.search(digits, words, re.IGNORECASE):
+        return value
+    said = f" {hour % 12 or 12}:{minute:02}{'am' if hour < 12 else 'pm'}"
+    return value[: found.start()] + said + value[found.end() :]
+
+
+_CLOCK = re.compile(r" (\d\d):(\d\d)(?=$|\+)")
+_NOON = re.compile(r"\b(?:noon|midday)\b", re.IGNORECASE)
+
+
 def duration(random: Random) -> int:
     """A number of minutes that things take."""
     return random.choices(

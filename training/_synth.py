@@ -16,9 +16,11 @@ from plait.errors import ConfigurationError
 from plait.planners import PastTurn, Plan, Task, is_day
 from plait.tools import StringType, Tool, Toolbox, Type, UnionType
 from plait.training._conversations import converse, past_turns, split_turns
+from plait.training._filed import file_away
 from plait.training._given import give
 from plait.training._joined import can_be_joined, join
 from plait.training._lasting import prolong
+from plait.training._moments import with_clock_as_said
 from plait.training._phrasing import STYLES, Part, Style, phrase
 from plait.training._skeletons import Skeleton, Slot, SlotUse, ToolboxSkeletons, map_texts, split_marks, texts
 from plait.training._slots import Filled, Filler, Vocabulary, pronoun, value_of
@@ -102,6 +104,9 @@ class Recipe:
     """The share of what is looked up that requests give as such: an address, a number, a path."""
     lasting: float = 0.3
     """The share of what begins at some moment of which requests say when it ends, too."""
+    filed: float = 0.15
+    """Of requests that could say where something belongs, in which folder, list or calendar, and do not, the
+    share that does."""
     conversations: float = 0.2
     """The share of requests for training that have one or two others before them."""
     instructions: float = 0.05
@@ -160,7 +165,8 @@ def synthesize(
                 variant, has_others, n_refused = as_it_is(source.toolbox), False, 0
             if not queue:
                 queue = random.sample(a_round, len(a_round))
-            skeleton = _joined(queue.pop(), joinable, recipe.joined, random)
+            skeleton = file_away(queue.pop(), source.toolbox, random, share=recipe.filed)
+            skeleton = _joined(skeleton, joinable, recipe.joined, random)
             calls = [len(skeleton.plan)]
             if not skeleton.keep:
                 if recipe.conversations and random.random() < recipe.conversations:
@@ -250,11 +256,12 @@ def make_item(
     said = phrase(parts, style, random, keep=[text for task in plan for text in texts(task.arguments)])
     if spoken:
         plan = _filled_plan(slotted, {name: _lower(one) for name, one in filled.items()})
-    translated = variant.plan(Plan(tuple(_with_times(task, source) for task in plan)))
+    words = "".join(part.text for part in said)
+    translated = variant.plan(Plan(tuple(_with_times(task, source, words) for task in plan)))
     if translated is None or (skeleton.turns and len(translated) < len(plan)):
         return None
     there = {new: old for old, new in variant.names.items()}
-    *before, query = split_turns("".join(part.text for part in said))
+    *before, query = split_turns(words)
     own = Plan(translated.tasks[sum(skeleton.turns) :])
     earlier = past_turns(
         before, translated, skeleton.turns, lambda name: source[there[name]], vocabulary, random
@@ -264,14 +271,21 @@ def make_item(
     return Item(skeleton.id, style, now, query, own, tools, kept, earlier)
 
 
-def _with_times(task: Task, toolbox: Toolbox) -> Task:
-    """``task`` with midnight behind days where its tool takes moments."""
+def _with_times(task: Task, toolbox: Toolbox, words: str) -> Task:
+    """``task`` with times of day as the request's words have them where its tool takes moments.
+
+    Behind a day without a time it is midnight.
+    """
     moments = {a.name for a in toolbox[task.tool].arguments.fields if _is_moment(a.type)}
 
-    def complete(name: str, value: Any) -> Any:
-        return f"{value} 00:00" if name in moments and is_day(str(value)) else value
+    def complete(text: str) -> str:
+        return f"{text} 00:00" if is_day(text) else with_clock_as_said(text, words)
 
-    return Task(task.id, task.tool, {name: complete(name, value) for name, value in task.arguments.items()})
+    arguments = {
+        name: map_texts(value, complete, str) if name in moments else value
+        for name, value in task.arguments.items()
+    }
+    return Task(task.id, task.tool, arguments)
 
 
 def _is_moment(type_: Type) -> bool:

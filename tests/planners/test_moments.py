@@ -56,6 +56,11 @@ BOX = Toolbox([book])
         ("2027-03-05", "2027-03-05"),
         ("Fri 15:00", "2026-03-06 15:00"),
         ("today 08:00", "2026-03-04 08:00"),
+        ("Fri 3:00pm", "2026-03-06 15:00"),
+        ("Fri 9:05am", "2026-03-06 09:05"),
+        ("Fri 12:30pm", "2026-03-06 12:30"),
+        ("Fri 12:30am", "2026-03-06 00:30"),
+        ("Fri 11:30pm+90m", "2026-03-07 01:00"),
         ("Fri 23:30+90m", "2026-03-07 01:00"),
         ("2026-12-31 23:30+30m", "2027-01-01 00:00"),
         ("+20m", "2026-03-04 18:00"),
@@ -69,7 +74,22 @@ def test_a_moment_is_worked_out_from_the_clock(text: str, meant: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Friday", "fri", "02-30", "32nd", "Fri 25:00", "13-01", "2026-02-30", "+20", "Fri 9:00", "0th"],
+    [
+        "",
+        "Friday",
+        "fri",
+        "02-30",
+        "32nd",
+        "Fri 25:00",
+        "13-01",
+        "2026-02-30",
+        "+20",
+        "Fri 9:00",
+        "0th",
+        "Fri 13:00pm",
+        "Fri 0:10am",
+        "Fri 3:60pm",
+    ],
 )
 def test_what_names_no_moment_is_left_for_the_tool_to_judge(text: str) -> None:
     assert resolve_moment(text, NOW) == text

@@ -19,6 +19,7 @@ from plait.training._moments import (
     say_day,
     say_duration,
     say_span,
+    with_clock_as_said,
 )
 
 TODAY = date(2026, 3, 4)  # a Wednesday
@@ -198,3 +199,35 @@ def test_what_is_drawn_varies() -> None:
     assert len({clock(Random(seed)) for seed in range(MANY)}) > 40
     assert len({duration(Random(seed)) for seed in range(MANY)}) > 10
     assert len({day_after(TODAY, Random(seed)) for seed in range(MANY)}) > 20
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "said"),
+    [
+        ("Fri 15:00", "on Friday at 3 pm", "Fri 3:00pm"),
+        ("Fri 15:00", "three in the afternoon on friday", "Fri 3:00pm"),
+        ("Fri 15:00", "friday 15:00", "Fri 15:00"),
+        ("Fri 15:30", "Friday, 15.30 sharp", "Fri 15:30"),
+        ("Fri 15:30+90m", "friday half past three, an hour and a half", "Fri 3:30pm+90m"),
+        ("Fri 15:30+90m", "fri 1530", "Fri 15:30+90m"),
+        ("tomorrow 09:30", "tomorrow at 9:30", "tomorrow 09:30"),
+        ("tomorrow 09:30", "tomorrow at 9:30 a.m.", "tomorrow 9:30am"),
+        ("tomorrow 09:30", "call 555-01093012 tomorrow at half nine", "tomorrow 9:30am"),
+        ("03-05 12:00", "on March 5 at noon", "03-05 12:00"),
+        ("03-05 12:00", "on March 5 at 12", "03-05 12:00pm"),
+        ("03-05 00:00", "on March 5", "03-05 00:00"),
+        ("+20m", "in twenty minutes", "+20m"),
+        ("03-05", "on March 5", "03-05"),
+    ],
+)
+def test_a_plan_has_a_time_of_day_as_the_request_says_it(value: str, words: str, said: str) -> None:
+    assert with_clock_as_said(value, words) == said
+    now = datetime(2026, 3, 4, 8, 0)
+    assert resolve_moment(said, now) == resolve_moment(value, now)
+
+
+@given(st.times(), st.randoms())
+def test_however_a_time_is_said_it_means_the_same(at: time, random: Random) -> None:
+    at = at.replace(second=0, microsecond=0)
+    now, value = datetime.combine(TODAY, time(8)), f"Fri {at:%H:%M}"
+    assert resolve_moment(with_clock_as_said(value, say_clock(at, random)), now) == resolve_moment(value, now)
