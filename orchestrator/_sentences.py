@@ -21,6 +21,10 @@ _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]+"
 )
 
+_N_NEW = 2
+_LEAST_TERMS = 5
+_SAME_SHARE = 0.85
+
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
@@ -58,6 +62,35 @@ def terms_of(text: str) -> list[str]:
             at = run.end()
         terms += [word[at:]] if at < len(word) else []
     return terms
+
+
+def without_repeats(text: str) -> str:
+    """``text`` without the sentences that only say again what an earlier one of it says."""
+    kept, end = "", 0
+    for sentence, is_repeat in _repeats(text):
+        if not is_repeat:
+            kept += text[end if kept else sentence.start : sentence.end]
+        end = sentence.end
+    return kept
+
+
+def goes_round(text: str) -> bool:
+    """Whether the last two whole sentences of ``text`` only say again what earlier ones say."""
+    repeats = [is_repeat for sentence, is_repeat in _repeats(text) if sentence.end < len(text)]
+    return len(repeats) > _N_NEW and all(repeats[-_N_NEW:])
+
+
+def _repeats(text: str) -> Iterator[tuple[Sentence, bool]]:
+    """Each sentence, and whether nearly all its words stand in an earlier one; short ones never count."""
+    said: list[set[str]] = []
+    for sentence in sentences_of(text):
+        terms = set(terms_of(text[sentence.start : sentence.end]))
+        yield (
+            sentence,
+            len(terms) >= _LEAST_TERMS
+            and any(len(terms & earlier) >= _SAME_SHARE * len(terms) for earlier in said),
+        )
+        said.append(terms)
 
 
 def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

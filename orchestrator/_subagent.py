@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable
 
 from plait.errors import ModelError
-from plait.models import ChatModel, Message
+from plait.models import ChatModel, Generation, Message
 from plait.orchestrator._selection import Ranking, rank
+from plait.orchestrator._sentences import goes_round, without_repeats
 from plait.tools import call_in_thread
 
 _N_SPARE_CHARS = 2000
 _MAX_TOKEN_CHARS = 16  # on average; no text has longer tokens
 _SAMPLE_CHARS, _N_SAMPLES = 4000, 3
+_MARKS = ".!?。！？।؟"  # noqa: RUF001
 
 
 class SubAgent:
@@ -37,7 +39,9 @@ class SubAgent:
         self._timeout_s = timeout_s
 
     async def write(self, task: str) -> str:
-        """The text for a task. Where it reached its length, it ends with its last whole sentence.
+        """The text for a task, without sentences that only repeat others.
+
+        Where it reached its length, or went round in circles, it ends with its last whole sentence.
 
         Raises:
             ModelError: the model failed, or took more than ``timeout_s``.
@@ -46,7 +50,7 @@ class SubAgent:
         generation = self._model.stream(self._messages(task), max_tokens=self._max_tokens)
         try:
             async with asyncio.timeout(self._timeout_s) as deadline:
-                written = (await generation.text()).strip()
+                written, is_whole = await _text(generation)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -56,10 +60,10 @@ class SubAgent:
             ) from error
         finally:
             await generation.aclose()
-        if generation.finish_reason != "length":
-            return written
-        end = max(written.rfind(mark) for mark in ".!?。！？।؟")  # noqa: RUF001
-        return written[: end + 1] or written
+        if not is_whole or generation.finish_reason == "length":
+            end = max(written.rfind(mark) for mark in _MARKS)
+            written = written[: end + 1] or written
+        return without_repeats(written)
 
     def fits(self, task: str, *, max_prompt_tokens: int | None = None) -> bool:
         """Whether the model can take a task, in a prompt of at most that length.
@@ -94,6 +98,16 @@ class SubAgent:
 
     def _messages(self, task: str) -> list[Message]:
         return [self._instructions, Message("user", task)]
+
+
+async def _text(generation: Generation) -> tuple[str, bool]:
+    """What a model writes, and whether it ended by itself and did not just go on repeating itself."""
+    written = ""
+    async for piece in generation:
+        written += piece
+        if any(mark in piece for mark in _MARKS) and goes_round(f"{written} "):
+            return written.strip(), False
+    return written.strip(), True
 
 
 def _sample(text: str) -> str:

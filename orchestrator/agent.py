@@ -52,6 +52,7 @@ from plait.planners import (
     PlanText,
     ReactPlanner,
     Replan,
+    ResultsJoiner,
     RetrievingPlanner,
     Task,
     TaskOutcome,
@@ -151,9 +152,7 @@ class Agent:
                 example_finder=example_finder,
                 tool_tokens=tool_tokens,
             )
-        self.joiner = joiner or ModelJoiner(
-            plain_model(self.model), self.toolbox, may_answer_alone=purpose_of(self.model) != PLANS
-        )
+        self.joiner = joiner or _default_joiner(self.model, self.toolbox)
         self._max_concurrency = max_concurrency
         self._deadline_s = deadline_s
         self.approve = approve
@@ -416,6 +415,13 @@ def _time_calls(run: Run, outcomes: Sequence[TaskOutcome]) -> None:
 def default_planner(model: ChatModel) -> str:
     """The name of the planner that fits ``model``."""
     return "tuned" if purpose_of(model) == PLANS else "compiler"
+
+
+def _default_joiner(model: ChatModel, toolbox: Toolbox) -> Joiner:
+    """What fits the model: small ones that were fine-tuned to write plans would make answers up."""
+    if purpose_of(model) == PLANS:
+        return ResultsJoiner(toolbox)
+    return ModelJoiner(plain_model(model), toolbox)
 
 
 def _check_planner(planner: str | PlannerFactory) -> None:

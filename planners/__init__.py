@@ -21,7 +21,7 @@ from plait.planners._context import (
 from plait.planners._dialects import DialectName, argument_names, print_plan
 from plait.planners._editing import read_value, written_value
 from plait.planners._grammar import plan_grammar, step_grammar
-from plait.planners._joiner import ModelJoiner
+from plait.planners._joiner import ModelJoiner, ResultsJoiner
 from plait.planners._moments import is_day, resolve_moment, resolve_moments
 from plait.planners._native import NativePlanner
 from plait.planners._parser import JSONPlanParser, PlanParser, parse_plan
@@ -65,6 +65,7 @@ __all__ = [
     "ReactPlanner",
     "Ref",
     "Replan",
+    "ResultsJoiner",
     "RetrievingPlanner",
     "Status",
     "Task",

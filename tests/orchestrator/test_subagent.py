@@ -32,6 +32,42 @@ async def test_a_text_that_is_cut_off_ends_with_a_whole_sentence() -> None:
     assert await SubAgent(ScriptedModel(["no end in sight"]), "", max_tokens=2).write("x") == "no end"
 
 
+ROUND = "The board will approve the budget of the river trust. "
+
+
+async def test_a_text_ends_where_it_only_says_again_what_it_said() -> None:
+    chunks = [
+        "It is 2026. ",
+        ROUND,
+        "And the budget of the river trust the board will approve. ",
+        *[ROUND] * 9,
+    ]
+    read = 0
+
+    async def count(chunk: int) -> None:
+        nonlocal read
+        read = chunk
+
+    model = ScriptedModel([chunks], before_chunk=count)
+    assert await SubAgent(model, "").write("x") == f"It is 2026. {ROUND.strip()}"
+    assert read < len(chunks) - 1
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("", ""),
+        ("One thing.\n\nAnother thing!", "One thing.\n\nAnother thing!"),
+        ("Yes. Yes. Yes. No. Yes.", "Yes. Yes. Yes. No. Yes."),
+        (f"{ROUND}{ROUND}It costs 3.", f"{ROUND}It costs 3."),
+        (f"- {ROUND}\n- {ROUND}\n- The end is near.", f"- {ROUND}\n- The end is near."),
+        ("预算将由董事会批准。预算将由董事会批准。", "预算将由董事会批准。"),
+    ],
+)
+async def test_a_sentence_is_written_once(written: str, kept: str) -> None:
+    assert await SubAgent(ScriptedModel([[written]]), "").write("x") == kept
+
+
 async def test_a_model_that_does_not_end_is_stopped() -> None:
     stopped = asyncio.Event()
 

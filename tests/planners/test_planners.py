@@ -21,6 +21,7 @@ from plait.planners import (
     ReactPlanner,
     Ref,
     Replan,
+    ResultsJoiner,
     Task,
     TaskOutcome,
     Template,
@@ -248,6 +249,52 @@ async def test_two_values_are_for_the_model_to_put_into_words() -> None:
     joiner = ModelJoiner(model, BOX)
     steps = await collect(joiner.join(context(outcomes=outcomes, plans=(plan,), rounds_left=1)), Answer)
     assert steps == [Answer("A has a@x and B has b@x.")]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "answer"),
+    [
+        ([], "None of the tools here can do that."),
+        ([done(1, "find_email", "a@x", name="A")], "a@x"),
+        ([done(1, "find_email", "a@x", name="A"), done(2, "find_email", "b@x", name="B")], "A: a@x\nB: b@x"),
+        (
+            [done(1, "find_email", "a@x", name="A"), done(2, "rank_pages", 3, page="B")],
+            "Email: a@x\nRank pages: 3",
+        ),
+        (
+            [
+                done(1, "readNote", "milk\nbread", name="A"),
+                done(2, "send", "Sent", to=["a@x"]),
+                done(3, "readNote", "", name="B"),
+            ],
+            "A:\nmilk\nbread\n\nSent\nB: (nothing)",
+        ),
+        ([done(1, "find_email", "x" * 100, name="A")], "x" * 100),
+        (
+            [
+                done(1, "find_email", "a@x", name="A"),
+                done(2, "fetch", "b@x", name="A"),
+                done(3, "find_email", "c@x", name="C"),
+            ],
+            "Email A: a@x\nFetch: b@x\nEmail C: c@x",
+        ),
+    ],
+)
+async def test_results_are_shown_with_what_they_are_of(outcomes: list[TaskOutcome], answer: str) -> None:
+    steps = [step async for step in ResultsJoiner(BOX).join(context(outcomes=outcomes))]
+    assert steps == [Answer(answer)]
+
+
+async def test_what_is_shown_is_what_was_asked_for_and_what_failed() -> None:
+    outcomes = [
+        done(1, "find_email", "a@x", name="A"),
+        TaskOutcome(Task(2, "read_mail", {"of": Ref(1)}), "ok", "hello\nA"),
+        failed(3, "find_email", "No contact named B", name="B"),
+    ]
+    plan = Plan(tuple(o.task for o in outcomes))
+    found = context(outcomes=outcomes, plans=(plan,))
+    steps = [step async for step in ResultsJoiner(BOX).join(found)]
+    assert steps == [Answer("hello\nA\nNot done: find_email: No contact named B")]
 
 
 async def test_what_failed_is_told_by_plait_and_not_left_to_the_model() -> None:
