@@ -6,10 +6,11 @@ model writes is polished by a second call, then checked.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,16 @@ class GeneratedUsages:
 
 
 @dataclass(frozen=True, slots=True)
+class _Draft:
+    """What a model wrote for one tool, before it is checked."""
+
+    requests: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    """Each with the tools that it needs: its versions, the best one first."""
+    n_too_long: int
+    """How many were not asked for, because the model has no room."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     """What was written for one tool: a line of the journal."""
 
@@ -69,6 +80,7 @@ async def generate_usages(
     n: int,
     *,
     seed: int = 0,
+    concurrency: int = 8,
     journal: Path | None = None,
     progress: GenerationProgress | None = None,
 ) -> GeneratedUsages:
@@ -80,35 +92,47 @@ async def generate_usages(
         model: writes; its grammar is used where it enforces one.
         n: how many usages each tool should have. There may be fewer in the end, since some are refused.
         seed: of what the model samples, and of which tools are put together.
+        concurrency: how many tools are written for at a time: the local engine and servers run them in shared
+            batches. What is kept does not depend on it, since tools are checked in their order.
         journal: a file to which every tool that is done is written at once, and which is read first: who was
             interrupted goes on. It is for the caller to delete. What another model wrote, or for a tool that
             has changed, is not taken.
         progress: called for each tool.
 
     Raises:
-        ConfigurationError: ``n`` is not positive, or the journal cannot be used.
+        ConfigurationError: ``n`` or ``concurrency`` is not positive, or the journal cannot be used.
         ModelError: the model or the encoder failed.
     """
     if n < 1:
         raise ConfigurationError(f"{n} usages are wanted for each tool; ask for one or more")
+    if concurrency < 1:
+        raise ConfigurationError(f"{concurrency} tools cannot be written for at a time; take one or more")
     checker = UsageChecker(index, toolbox)
     n_known = Counter(name for usage in index.usages for name in usage.tools)
     names = [name for name in index.names if name in toolbox.names and n_known[name] < n]
+    n_wanted = {name: n - n_known[name] for name in names}
+    keys = {name: _key(index, toolbox[name], model, n_wanted[name], seed) for name in names}
     done = {written.key: written for written in _read_journal(journal)}
-    found: list[_Written] = []
-    for place, name in enumerate(names):
-        if progress is not None:
-            progress(place, len(names))
-        n_wanted = n - n_known[name]
-        key = _key(index, toolbox[name], model, n_wanted, seed)
-        if key in done:
-            checker.remember(done[key].usages)
-            found.append(done[key])
-            continue
-        writer = _Writer(model, toolbox, checker, Random(f"{seed} {name}"))  # noqa: S311
+
+    async def draft(name: str) -> _Draft | None:
+        if keys[name] in done:
+            return None
+        writer = _Writer(model, toolbox, Random(f"{seed} {name}"))  # noqa: S311
         partners = [other for other in _group_of(index, name) if other in toolbox.names and other != name]
-        found.append(await writer.write(name, key, n_wanted, partners))
-        _append(journal, found[-1])
+        return await writer.draft(name, n_wanted[name], partners)
+
+    found: list[_Written] = []
+    async with aclosing(_in_order((draft(name) for name in names), concurrency)) as drafts:
+        async for one in drafts:
+            name = names[len(found)]
+            if progress is not None:
+                progress(len(found), len(names))
+            if one is None:
+                checker.remember(done[keys[name]].usages)
+                found.append(done[keys[name]])
+            else:
+                found.append(_checked(name, keys[name], one, checker))
+                _append(journal, found[-1])
     if progress is not None:
         progress(len(names), len(names))
     refused = Counter(reason for written in found for reason in written.refused)
@@ -117,18 +141,52 @@ async def generate_usages(
     return GeneratedUsages(usages, dict(refused), too_long)
 
 
-class _Writer:
-    """Writes the usages of one tool."""
+async def _in_order(
+    calls: Iterable[Coroutine[Any, Any, _Draft | None]], concurrency: int
+) -> AsyncGenerator[_Draft | None]:
+    """What ``calls`` give, in their order, with so many of them under way."""
+    waiting: deque[asyncio.Task[_Draft | None]] = deque()
+    try:
+        for call in calls:
+            waiting.append(asyncio.create_task(call))
+            if len(waiting) == concurrency:
+                yield await waiting.popleft()
+        while waiting:
+            yield await waiting.popleft()
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
-    def __init__(self, model: ChatModel, toolbox: Toolbox, checker: UsageChecker, rng: Random) -> None:
+
+def _checked(name: str, key: str, draft: _Draft, checker: UsageChecker) -> _Written:
+    """What of a draft is kept: of each request the first version that passes."""
+    usages: list[Usage] = []
+    refused = [_TOO_LONG] * draft.n_too_long
+    for tools, versions in draft.requests:
+        reason: str | None = None
+        for query in versions:
+            reason = checker.keep(Usage(query, tools))
+            if reason is None:
+                usages.append(Usage(query, tools))
+                break
+        if reason is not None:
+            refused.append(reason)
+    return _Written(name, key, tuple(usages), tuple(refused))
+
+
+class _Writer:
+    """Writes the requests for one tool."""
+
+    def __init__(self, model: ChatModel, toolbox: Toolbox, rng: Random) -> None:
         self._model = model
         self._toolbox = toolbox
-        self._checker = checker
         self._rng = rng
 
-    async def write(self, name: str, key: str, n: int, partners: Sequence[str]) -> _Written:
-        usages: list[Usage] = []
-        refused: list[str] = []
+    async def draft(self, name: str, n: int, partners: Sequence[str]) -> _Draft:
+        """``n`` requests: half of them for this tool alone, half for it and one of ``partners``."""
+        requests: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+        n_too_long = 0
         n_together = n // 2 if partners else 0
         for tools, n_wanted in (
             ((name,), n - n_together),
@@ -136,23 +194,12 @@ class _Writer:
         ):
             for n_before in range(0, n_wanted, _AT_ONCE):
                 try:
-                    requests = await self._requests(tools, min(_AT_ONCE, n_wanted - n_before))
+                    written = await self._requests(tools, min(_AT_ONCE, n_wanted - n_before))
                 except ContextLengthError:
-                    refused += [_TOO_LONG] * (n_wanted - n_before)
+                    n_too_long += n_wanted - n_before
                     break
-                reasons = [self._keep_first(versions, tools, usages) for versions in requests]
-                refused += [reason for reason in reasons if reason is not None]
-        return _Written(name, key, tuple(usages), tuple(refused))
-
-    def _keep_first(self, versions: Sequence[str], tools: tuple[str, ...], usages: list[Usage]) -> str | None:
-        """Keep the first version of a request that passes; otherwise say why the last one does not."""
-        reason: str | None = None
-        for query in versions:
-            reason = self._checker.keep(Usage(query, tools))
-            if reason is None:
-                usages.append(Usage(query, tools))
-                return None
-        return reason
+                requests += ((tools, versions) for versions in written)
+        return _Draft(tuple(requests), n_too_long)
 
     async def _requests(self, names: Sequence[str], n: int) -> list[tuple[str, ...]]:
         """Requests that need these tools: each as it was polished, if it was, and as it was written.

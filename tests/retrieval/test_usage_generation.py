@@ -1,15 +1,17 @@
 """Usages that a model writes: what it is asked, what is kept, and going on after a kill."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from retrieval_samples import TOOLS, USAGES
 
 from plait.errors import ConfigurationError, ContextLengthError, ModelError
-from plait.models import LlamaModel, Message, Reply, ScriptedModel
+from plait.models import Generation, LlamaModel, Message, Reply, ScriptedModel
 from plait.retrieval import HashingEncoder, Tool2Vec, Usage, generate_usages
 from plait.retrieval._name_leaks import names_tool
 from plait.retrieval._usage_checks import UsageChecker
@@ -249,7 +251,7 @@ async def test_who_was_interrupted_goes_on_where_he_was(tmp_path: Path) -> None:
     journal = tmp_path / "journal.jsonl"
     failing = ScriptedModel([writer] * 4 + [Reply(error=ModelError("killed"))], grammar_kind="lark")
     with pytest.raises(ModelError, match="killed"):
-        await generate_usages(INDEX, BOX, failing, 1, journal=journal)
+        await generate_usages(INDEX, BOX, failing, 1, concurrency=1, journal=journal)
     with journal.open("a") as file:
         file.write('\n{"tool": "play_so')  # as a kill in the middle of a line leaves it
     rest = model(4)
@@ -257,6 +259,40 @@ async def test_who_was_interrupted_goes_on_where_he_was(tmp_path: Path) -> None:
     assert len(rest.requests) == 4
     assert resumed == await generate_usages(INDEX, BOX, model(), 1)
     assert resumed == await generate_usages(INDEX, BOX, model(0), 1, journal=journal)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 8])
+async def test_tools_are_written_for_at_a_time_and_what_is_kept_is_the_same(concurrency: int) -> None:
+    under_way, most = 0, 0
+
+    class Counting(ScriptedModel):
+        def stream(self, messages: Sequence[Message], **options: Any) -> Generation:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            return super().stream(messages, **options)
+
+    async def wait(chunk: int) -> None:
+        nonlocal under_way
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if chunk == 0:
+            under_way -= 1
+
+    slow = Counting([writer] * 99, grammar_kind="lark", before_chunk=wait)
+    found = await generate_usages(INDEX, BOX, slow, 1, concurrency=concurrency)
+    assert found == await generate_usages(INDEX, BOX, model(), 1, concurrency=1)
+    assert most == min(concurrency, len(BOX))
+
+
+async def test_where_one_fails_the_others_are_stopped() -> None:
+    def failing(messages: Sequence[Message]) -> str | Reply:
+        return Reply(error=ModelError("gone")) if "add" in asked_of(messages) else writer(messages)
+
+    before = asyncio.all_tasks()
+    with pytest.raises(ModelError, match="gone"):
+        await generate_usages(INDEX, BOX, model(write=failing), 1)
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_tool_that_has_changed_is_written_for_again(tmp_path: Path) -> None:
@@ -274,6 +310,8 @@ async def test_a_tool_that_has_changed_is_written_for_again(tmp_path: Path) -> N
 async def test_no_usages_and_a_journal_that_is_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="ask for one or more"):
         await generate_usages(INDEX, BOX, model(0), 0)
+    with pytest.raises(ConfigurationError, match="take one or more"):
+        await generate_usages(INDEX, BOX, model(0), 1, concurrency=0)
     with pytest.raises(ConfigurationError, match="cannot be used"):
         await generate_usages(INDEX, BOX, model(), 1, journal=tmp_path)
 
