@@ -11,7 +11,7 @@ the whole sequences.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,10 @@ class Batch:
     """Tokens of the rest, each of shape (n_sequences, n_tokens); sequences of like length are together."""
 
 
+_A, _B = ".lora_a", ".lora_b"
+"""What the names of an adapter's tensors end in."""
+
+
 class LoRANetwork(nn.Module):
     """A frozen network with trainable low-rank adapters on all linear layers of its blocks.
 
@@ -148,29 +152,55 @@ class LoRANetwork(nn.Module):
                 for name, b in zip(linear.names, linear.b, strict=True):
                     yield f"blk.{i}.{name}.weight", linear.a_of(name), b
 
+    @property
+    def scale(self) -> float:
+        """What the product of the matrices is multiplied by."""
+        return self.alpha / self.rank
+
     def load_adapter(self, path: Path) -> None:
-        """Take the matrices of an adapter in a GGUF file.
+        """Begin with an adapter in a GGUF file; see :meth:`begin_with`.
 
         Raises:
-            RuntimeError: they are of another shape or scale.
+            RuntimeError: as there.
         """
         from gguf import GGUFReader
 
         reader = GGUFReader(path)
         found = {tensor.name: torch.tensor(tensor.data).float() for tensor in reader.tensors}
         alpha = reader.get_field("adapter.lora.alpha")
-        scale = alpha.contents() if alpha is not None else math.nan
+        ranks = {len(matrix) for name, matrix in found.items() if name.endswith(_A)}
+        if alpha is None or len(ranks) != 1:
+            raise RuntimeError(f"{path} has no adapter of one rank and scale")
         own = {
-            f"{name}.lora_{letter}": matrix
+            f"{name}{ending}": matrix
             for name, *pair in self.adapters()
-            for letter, matrix in zip("ab", pair, strict=True)
+            for ending, matrix in zip((_A, _B), pair, strict=True)
         }
-        shapes, theirs = ({name: one.shape for name, one in each.items()} for each in (own, found))
-        if shapes != theirs or not math.isclose(scale, self.alpha, rel_tol=1e-6):
-            raise RuntimeError(f"{path} has an adapter of another shape")
+        self._begin_with(own, found, alpha.contents() / ranks.pop())
+
+    def begin_with(self, state: Mapping[str, Tensor], *, scale: float) -> None:
+        """Take the matrices of another network's ``state_dict``.
+
+        Its rank may be smaller: then what is more here adds nothing to begin with, and both compute the same.
+
+        Raises:
+            RuntimeError: they are of another shape or scale, or of a higher rank.
+        """
+        self._begin_with(dict(self.named_parameters()), state, scale)
+
+    def _begin_with(self, own: Mapping[str, Tensor], found: Mapping[str, Tensor], scale: float) -> None:
+        if own.keys() != found.keys() or not math.isclose(scale, self.scale, rel_tol=1e-6):
+            raise RuntimeError("the adapter is for other layers or of another scale")
         with torch.no_grad():
             for name, matrix in own.items():
-                matrix.copy_(found[name])
+                n_rows, n_columns = found[name].shape
+                is_a = name.endswith(_A) or ".a." in name
+                fixed, rank = (n_columns, n_rows) if is_a else (n_rows, n_columns)
+                if fixed != matrix.shape[is_a] or rank > self.rank:
+                    raise RuntimeError(f"{name} is of another shape")
+                if not is_a:
+                    matrix.zero_()
+                matrix[:n_rows, :n_columns] = found[name]
 
     @property
     def head(self) -> Tensor:

@@ -78,8 +78,8 @@ class Trainer:
         options: how.
         device: ``"cpu"``, ``"mps"`` or ``"cuda"``.
         precision: of what is computed; see :class:`LoRANetwork`.
-        start: what to begin with: the folder of another training of the same base and rank, or a GGUF
-            file that was exported from one.
+        start: what to begin with: the folder of another training of the same base, of this rank or a smaller
+            one, or a GGUF file that was exported from one.
 
     Raises:
         ConfigurationError: the folder has the checkpoint of another training, or the base cannot be trained.
@@ -196,6 +196,7 @@ class Trainer:
             "identity": self._identity,
             "step": self.step,
             "spent_s": self._spent_s,
+            "scale": self.network.scale,
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
@@ -216,10 +217,12 @@ class Trainer:
                 read_adapter(start).check_base(self._base)
                 self.network.load_adapter(start)
             else:
-                self.network.load_state_dict(read_checkpoint(start, self._device)["network"])
-        except RuntimeError as error:
+                state = read_checkpoint(start, self._device)
+                self.network.begin_with(state["network"], scale=state["scale"])
+        except (KeyError, RuntimeError) as error:
             raise ConfigurationError(
-                f"the adapter in {start} is of another base or rank; start with one like this, or without"
+                f"the adapter in {start} is of another base or scale, or of a higher rank; start with one "
+                "like this, or without"
             ) from error
 
     def _resume(self) -> None:
@@ -236,7 +239,9 @@ class Trainer:
 
 
 def read_checkpoint(folder: Path, device: str = "cpu") -> dict[str, Any]:
-    """The last checkpoint in ``folder``: ``identity``, ``step``, ``spent_s``, ``network`` and ``optimizer``.
+    """The last checkpoint in ``folder``.
+
+    It has ``identity``, ``step``, ``spent_s``, ``scale``, ``network`` and ``optimizer``.
 
     Raises:
         ConfigurationError: there is none that can be read.

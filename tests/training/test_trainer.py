@@ -94,12 +94,32 @@ def test_a_training_may_begin_with_the_adapter_of_another(base: Path, tmp_path: 
     assert second.step == 0
     for ours, theirs in zip(parameters(second), parameters(first), strict=True):
         torch.testing.assert_close(ours, theirs)
-    other = replace(OPTIONS, rank=2)
-    with pytest.raises(ConfigurationError, match="is of another base or rank"):
-        Trainer(base, GROUPS, tmp_path / "third", other, start=tmp_path / "first")
+    for other in (replace(OPTIONS, rank=OPTIONS.rank - 1), replace(OPTIONS, alpha=1.0)):
+        with pytest.raises(ConfigurationError, match="is of another base or scale, or of a higher rank"):
+            Trainer(base, GROUPS, tmp_path / "third", other, start=tmp_path / "first")
 
 
-def test_a_training_may_begin_with_an_exported_adapter_of_the_same_base_and_rank(
+@pytest.mark.parametrize("is_exported", [False, True])
+def test_a_training_may_go_on_with_a_higher_rank(base: Path, tmp_path: Path, is_exported: bool) -> None:
+    first = Trainer(base, GROUPS, tmp_path / "first", OPTIONS)
+    losses(first)
+    start = tmp_path / "first"
+    if is_exported:
+        start = tmp_path / "adapter.gguf"
+        export_adapter(first.network, base, start, name="first")
+    wider = replace(OPTIONS, rank=2 * OPTIONS.rank, alpha=2 * OPTIONS.alpha)
+    second = Trainer(base, GROUPS, tmp_path / "second", wider, start=start)
+    batch, wanted = make_lesson(GROUPS[0]).batch, torch.tensor([0, 1])
+    tolerance = 1e-2 if is_exported else 1e-5  # it is kept in 16 bits
+    ours, theirs = second.network(batch, wanted), first.network(batch, wanted)
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+    losses(second)
+    widths = {b.shape[1] for _, _, b in second.network.adapters()}
+    assert widths == {wider.rank}
+    assert all(b[:, OPTIONS.rank :].abs().sum() > 0 for _, _, b in second.network.adapters())
+
+
+def test_a_training_may_begin_with_an_exported_adapter_of_the_same_base(
     base: Path, tmp_path: Path, write_network: Callable[..., Path]
 ) -> None:
     first = Trainer(base, GROUPS, tmp_path / "first", OPTIONS)
@@ -109,8 +129,8 @@ def test_a_training_may_begin_with_an_exported_adapter_of_the_same_base_and_rank
     second = Trainer(base, GROUPS[:2], tmp_path / "second", OPTIONS, start=adapter)
     for ours, theirs in zip(parameters(second), parameters(first), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)  # it is kept in 16 bits
-    for other in (replace(OPTIONS, rank=2), replace(OPTIONS, alpha=1.0)):
-        with pytest.raises(ConfigurationError, match="is of another base or rank"):
+    for other in (replace(OPTIONS, rank=OPTIONS.rank - 1), replace(OPTIONS, alpha=1.0)):
+        with pytest.raises(ConfigurationError, match="is of another base or scale, or of a higher rank"):
             Trainer(base, GROUPS, tmp_path / "third", other, start=adapter)
     with pytest.raises(ModelFileError, match="was not trained on the weights"):
         Trainer(write_network("qwen2"), GROUPS, tmp_path / "fourth", OPTIONS, start=adapter)
