@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from random import Random
 from typing import Literal
 
@@ -28,6 +29,22 @@ _MEANINGFUL = re.compile(
     "instead|rather"
 )
 """Words that a plan may have as numbers, dates or choices: slips would change what is asked."""
+_SHORT: dict[str, tuple[str, ...]] = {
+    "about": ("abt",), "address": ("addr", "adress"), "and": ("n", "&"), "are": ("r",), "attach": ("attch",),
+    "because": ("cuz", "bc"), "before": ("b4",), "calendar": ("cal", "calender"), "could": ("cld",),
+    "for": ("4",), "forward": ("fwd", "frwd"), "from": ("frm",), "have": ("hv",), "just": ("jst",),
+    "meeting": ("mtg",), "message": ("msg",), "number": ("nr", "no."), "people": ("ppl",),
+    "please": ("pls", "plz"), "remind": ("rmnd",), "reminder": ("rmndr",), "should": ("shld",),
+    "something": ("sth",), "thanks": ("thx",), "that": ("tht",), "the": ("teh", "th"), "them": ("em", "thm"),
+    "to": ("2",), "what": ("wat", "wht"), "with": ("w", "w/", "wth"), "would": ("wld",), "you": ("u",),
+    "your": ("ur",),
+}  # fmt: skip
+"""How words are shortened by those who type on a telephone."""
+_SHORTENED = (0.5, 0.4)
+"""The share of hasty requests with such words, and of these words there."""
+_COUNTS = re.compile(rf"\W*(?:\d|(?:an?|one|two|six|ten|{_MEANINGFUL.pattern})\b)")
+"""A word beside which a "2" or "4" would be read as a number."""
+_ANY_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _FILLERS_IN_SPEECH = 0.35
 _WRAPS: dict[str, float] = {"before": 0.15, "after": 0.12}
 _NEIGHBOURS = dict(zip("abcdefghijklmnopqrstuvwxyz", "svfsdgfujkjlnbipqedrycexts", strict=True))
@@ -64,8 +81,9 @@ def phrase(parts: Sequence[Part], style: Style, random: Random, *, keep: Iterabl
     if style == "lower":
         return [Part(part.text if part.is_value else part.text.lower(), part.is_value) for part in wrapped]
     if style == "hasty":
-        kept = {word.lower() for text in keep for word in _WORD.findall(text)}
-        return _with_typos(wrapped, random, kept)
+        texts = list(keep)
+        kept = {word.lower() for text in texts for word in _WORD.findall(text)}
+        return _with_typos(_shortened(wrapped, random, texts), random, kept)
     return wrapped
 
 
@@ -121,6 +139,26 @@ def _spoken(parts: Sequence[Part], random: Random) -> list[Part]:
 def _unpunctuated(text: str) -> str:
     bare = _PUNCTUATION.sub("", text.lower().replace("...", " ").replace("\n", " "))
     return re.sub(r" {2,}", " ", bare)
+
+
+def _shortened(parts: Sequence[Part], random: Random, keep: Iterable[str]) -> list[Part]:
+    """Now and then as typed on a telephone: "fwd this 2 Ada n tell thm", but for what the plan repeats."""
+    if random.random() >= _SHORTENED[0]:
+        return list(parts)
+    repeated = {pair for text in keep for pair in pairwise(_ANY_WORD.findall(text.lower()))}
+    changed = []
+    for part, following in zip(parts, [*(one.text for one in parts[1:]), ""], strict=True):
+        words = [] if part.is_value else list(_ANY_WORD.finditer(part.text))
+        around = ["", *(word[0].lower() for word in words), following.lower()]
+        text, end = "", 0
+        for found, before, word, after in zip(words, around, around[1:], around[2:], strict=False):
+            is_free = repeated.isdisjoint({(before, word), (word, after)})
+            is_free = is_free and not (_COUNTS.match(before) or _COUNTS.match(after))
+            if word in _SHORT and is_free and random.random() < _SHORTENED[1]:
+                text += part.text[end : found.start()] + random.choice(_SHORT[word])
+                end = found.end()
+        changed.append(Part(text + part.text[end:], part.is_value))
+    return changed
 
 
 def _with_typos(parts: Sequence[Part], random: Random, kept: set[str]) -> list[Part]:

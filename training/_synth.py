@@ -257,7 +257,7 @@ def make_item(
     if spoken:
         plan = _filled_plan(slotted, {name: _lower(one) for name, one in filled.items()})
     words = "".join(part.text for part in said)
-    translated = variant.plan(Plan(tuple(_with_times(task, source, words) for task in plan)))
+    translated = variant.plan(Plan(tuple(_as_said(task, source, words) for task in plan)))
     if translated is None or (skeleton.turns and len(translated) < len(plan)):
         return None
     there = {new: old for old, new in variant.names.items()}
@@ -271,18 +271,24 @@ def make_item(
     return Item(skeleton.id, style, now, query, own, tools, kept, earlier)
 
 
-def _with_times(task: Task, toolbox: Toolbox, words: str) -> Task:
-    """``task`` with times of day as the request's words have them where its tool takes moments.
+def _as_said(task: Task, toolbox: Toolbox, words: str) -> Task:
+    """``task`` with times of day, and names that plans copy, as the request's words have them.
 
-    Behind a day without a time it is midnight.
+    Where its tool takes a moment, a day without a time is its midnight.
     """
-    moments = {a.name for a in toolbox[task.tool].arguments.fields if _is_moment(a.type)}
+    tool = toolbox[task.tool]
 
-    def complete(text: str) -> str:
+    def timed(text: str) -> str:
         return f"{text} 00:00" if is_day(text) else with_clock_as_said(text, words)
 
+    def spelled(text: str) -> str:
+        found = None if text in words else re.search(re.escape(text), words, re.IGNORECASE)
+        return found[0] if found else text
+
+    changes = {name: spelled for name, kind in tool.takes.items() if kind.verbatim}
+    changes |= {a.name: timed for a in tool.arguments.fields if _is_moment(a.type)}
     arguments = {
-        name: map_texts(value, complete, str) if name in moments else value
+        name: map_texts(value, changes[name], str) if name in changes else value
         for name, value in task.arguments.items()
     }
     return Task(task.id, task.tool, arguments)

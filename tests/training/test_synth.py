@@ -198,6 +198,20 @@ def test_a_transcript_has_no_capitals_and_its_plan_has_none_that_were_said(
     assert task.arguments["name"] in item.query
 
 
+def test_a_name_that_is_copied_is_spelled_as_the_request_has_it(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = skeleton(
+        assistant,
+        "In the Travel notes folder open {note1}; on the errands list: stamps",
+        'open_note(name={note1}, folder="Travel notes")\ncreate_reminder(name="Stamps", list_name="Errands")',
+    )
+    for style, folder in (("written", "Travel notes"), ("spoken", "travel notes")):
+        note, reminder = item_of(found, assistant, style, monkeypatch).plan
+        assert note.arguments["folder"] == folder
+        assert reminder.arguments == {"name": "Stamps", "list_name": "errands"}
+
+
 def test_slips_of_the_fingers_leave_values_and_repeated_words_alone() -> None:
     parts = [
         Part("please remember to buy ", is_value=False),
@@ -212,6 +226,24 @@ def test_slips_of_the_fingers_leave_values_and_repeated_words_alone() -> None:
         assert "somewhere" in text
         slipped.add("perhaps" not in text)
     assert slipped == {True, False}
+
+
+def test_who_types_on_a_telephone_shortens_words_that_the_plan_does_not_repeat() -> None:
+    parts = [
+        Part("Please mail the file to ", is_value=False),
+        Part("the Two of You", is_value=True),
+        Part(" and tell them to bring the ladder, for two hours from 9 to 5", is_value=False),
+    ]
+    found = set()
+    for seed in range(300):
+        said = phrase(parts, "hasty", Random(seed), keep=["bring the ladder"])
+        text = "".join(part.text for part in said)
+        assert "the Two of You" in text
+        assert "the ladder" in text
+        assert "4 two" not in text
+        assert "9 2 5" not in text
+        found |= set(text.split())
+    assert {"pls", "plz", "2", "n", "&", "thm", "em", "teh", "frm"} - {"frm"} <= found
 
 
 def context_of(item: Item) -> PlanContext:
