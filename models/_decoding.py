@@ -19,7 +19,7 @@ from plait.errors import GrammarError
 from plait.models._batching import Lane, Step, Steps
 from plait.models._generation import StopTexts
 from plait.models._grammars import first_line_of_error
-from plait.models._repetition import is_stuck, next_of_round
+from plait.models._repetition import RoundBreaker, is_stuck
 from plait.models._speculating import AnswerDraft, Speculation
 from plait.models._types import FinishReason, Generation
 from plait.models._verification import choose, verify
@@ -94,6 +94,7 @@ class Decoding:
         self._stop = StopTexts(options.stop)
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
         self._answer: list[int] = []
+        self._rounds = RoundBreaker()
         self._began = time.perf_counter()
 
     def finish(self, error: Exception | None) -> None:
@@ -151,8 +152,8 @@ class Decoding:
         self._append(new, n_forced=len(forced))
         if self._has_ended():
             return None
-        barred = None if self._matcher is None else next_of_round(self._answer)
-        draft = self._draft_for(lane) if barred is None else None
+        barred = frozenset[int]() if self._matcher is None else self._rounds.barred(self._answer)
+        draft = None if barred else self._draft_for(lane)
         guesses = [] if draft is None else draft.guesses(self._matcher, len(new), self._n_left - 1)
         verified = yield from verify(
             lane,

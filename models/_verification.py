@@ -7,7 +7,7 @@ ties within that noise the text may differ.)
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -59,7 +59,7 @@ def accept(
     drafted: Sequence[int],
     temperature: float,
     random: RandomChoice,
-    barred: int | None = None,
+    barred: Set[int] = frozenset(),
 ) -> Verdict:
     """Decode over the guesses: go on as long as the model's own choice is the guess.
 
@@ -75,14 +75,14 @@ def accept(
         drafted: the guesses: only those, not tokens that the grammar forces between them. They are allowed.
         temperature: 0 is greedy.
         random: draws, where the temperature is above 0.
-        barred: a token that is not wanted at the first row, where there are others.
+        barred: tokens that are not wanted at the first row, where there are others.
 
     Raises:
         GrammarError: a mask allows no token at all.
     """
     for i, row in enumerate(rows):
         guess = drafted[i] if i < len(drafted) else None
-        token = _decide(row, i, rules, guess, temperature, random, barred if i == 0 else None)
+        token = _decide(row, i, rules, guess, temperature, random, barred if i == 0 else frozenset())
         if token != guess:
             return Verdict(i, token)
     return Verdict(len(drafted), None)
@@ -95,20 +95,21 @@ def _decide(
     guess: int | None,
     temperature: float,
     random: RandomChoice,
-    barred: int | None = None,
+    barred: Set[int] = frozenset(),
 ) -> int:
     if temperature <= 0.0:
         likeliest = int(row.argmax())
-        if likeliest != barred and (likeliest == guess or rules.permits(i, likeliest)):
+        if likeliest not in barred and (likeliest == guess or rules.permits(i, likeliest)):
             return likeliest  # the largest of all, so of those that are allowed
     mask = rules.mask(i)
     if mask is not None:
         mask = mask[: len(row)]  # llguidance pads its masks to whole words
         if not mask.any():
             raise GrammarError("the grammar came to a dead end: it allows no token of this vocabulary")
-        if barred is not None and mask.sum() > mask[barred]:
-            mask = mask.copy()
-            mask[barred] = False
+        if barred:
+            without = mask.copy()
+            without[list(barred)] = False
+            mask = without if without.any() else mask
         row = np.where(mask, row, np.float32(-np.inf))
     if temperature <= 0.0:
         return int(row.argmax())
@@ -153,7 +154,7 @@ def verify(
     *,
     temperature: float,
     random: RandomChoice,
-    barred: int | None = None,
+    barred: Set[int] = frozenset(),
 ) -> Generator[Step, list[Row], Verified]:
     """Decode ``new`` and the guesses behind them in one step, and forget the guesses that fall.
 
