@@ -92,7 +92,11 @@ class DeferredModel:
 
     async def aclose(self) -> None:
         """Release the model, if it was loaded."""
+        loaded = await asyncio.to_thread(self._close)  # it waits for a load that is under way
+        if loaded is not None:
+            await loaded.aclose()
+
+    def _close(self) -> ChatModel | None:
         with self._lock:
             self._closed = True
-        if self._loaded is not None:
-            await self._loaded.aclose()
+            return self._loaded

@@ -23,7 +23,8 @@ _UNSPACED = re.compile(
 
 _N_NEW = 2
 _LEAST_TERMS = 5
-_SAME_SHARE = 0.85
+_LINKS = frozenset(("and", "also", "so", "then", "the", "a", "an", "is", "be", "will", "by", "to"))
+_PARAGRAPHS = re.compile(r"\n\s*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,14 @@ def without_repeats(text: str) -> str:
     """``text`` without the sentences that only say again what an earlier one of it says."""
     kept, end = "", 0
     for sentence, is_repeat in _repeats(text):
+        between = text[end : sentence.start]
         if not is_repeat:
-            kept += text[end if kept else sentence.start : sentence.end]
+            kept += between if kept and not kept.endswith("\n") else ""
+            kept += text[sentence.start : sentence.end]
+        elif kept and _PARAGRAPHS.search(between) and not kept.endswith("\n"):
+            kept += "\n\n"
         end = sentence.end
-    return kept
+    return kept.rstrip()
 
 
 def goes_round(text: str) -> bool:
@@ -81,15 +86,14 @@ def goes_round(text: str) -> bool:
 
 
 def _repeats(text: str) -> Iterator[tuple[Sentence, bool]]:
-    """Each sentence, and whether nearly all its words stand in an earlier one; short ones never count."""
+    """Each sentence, and whether all its words but such as "and" stand in an earlier one.
+
+    Another number, name or "not" makes it a new one. Short sentences never count.
+    """
     said: list[set[str]] = []
     for sentence in sentences_of(text):
-        terms = set(terms_of(text[sentence.start : sentence.end]))
-        yield (
-            sentence,
-            len(terms) >= _LEAST_TERMS
-            and any(len(terms & earlier) >= _SAME_SHARE * len(terms) for earlier in said),
-        )
+        terms = set(terms_of(text[sentence.start : sentence.end])) - _LINKS
+        yield sentence, len(terms) >= _LEAST_TERMS and any(terms <= earlier for earlier in said)
         said.append(terms)
 
 

@@ -84,7 +84,8 @@ class Agent:
             tokens), ``"tuned"`` (that with the short prompt of models that ``plait train`` made), ``"react"``
             or ``"native"`` (baselines), or a function of model and toolbox that makes a planner. ``None`` is
             what fits the model: ``"tuned"`` or ``"compiler"``.
-        joiner: decides on answers; the default asks the model where results are no answer yet.
+        joiner: decides on answers; the default asks the model where results are no answer yet, and shows the
+            results themselves where the model was fine-tuned to write plans only.
         examples: worked examples for the compiler's prompt.
         max_replans: further plans that a run may have when calls fail or results do not suffice; ``None`` is
             as many as its planner is good for: two, and none for ``"tuned"``.

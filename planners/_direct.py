@@ -38,13 +38,10 @@ def shown_results(context: PlanContext, toolbox: Toolbox) -> str:
     "Kenji: +1-503-555-0107" where one tool was called for several people, "Phone number: ..." where several
     tools were called. What was found out for other calls is left out.
     """
-    final = _final(context) or [o for o in context.outcomes if o.ok]
-    values = [o for o in final if not _is_action(o, toolbox)]
-    labels = dict(zip((o.task.id for o in values), _labels(values), strict=True)) if len(values) > 1 else {}
-    lines = [
-        _report(o) if o not in values else _labelled(labels.get(o.task.id, ""), _value(o)) for o in final
-    ]
-    return "\n".join([*lines, *what_failed(context)])
+    final = _final(context)
+    labels = _labels([o for o in final if not _is_action(o, toolbox)])
+    lines = [_labelled(labels[o.task.id], _value(o)) if o.task.id in labels else _report(o) for o in final]
+    return "\n".join([*lines, *what_failed(context)]).rstrip()
 
 
 def _final(context: PlanContext) -> list[TaskOutcome]:
@@ -59,11 +56,15 @@ def _final(context: PlanContext) -> list[TaskOutcome]:
 
 
 def _report(outcome: TaskOutcome) -> str:
-    return to_text(outcome.result) if outcome.result not in (None, "") else f"{outcome.task.tool}: done"
+    return f"{outcome.task.tool}: done" if _is_nothing(outcome.result) else to_text(outcome.result)
 
 
 def _value(outcome: TaskOutcome) -> str:
-    return "(nothing)" if outcome.result in (None, "") else to_text(outcome.result)
+    return "(nothing)" if _is_nothing(outcome.result) else to_text(outcome.result)
+
+
+def _is_nothing(result: Any) -> bool:
+    return result is None or (isinstance(result, str | list | dict) and not result)
 
 
 def what_failed(context: PlanContext) -> list[str]:
@@ -71,19 +72,20 @@ def what_failed(context: PlanContext) -> list[str]:
     return [_not_done(outcome) for outcome in _unmended(context)]
 
 
-def _labels(outcomes: Sequence[TaskOutcome]) -> list[str]:
-    """What each result is of, in as few words as tell them apart."""
+def _labels(outcomes: Sequence[TaskOutcome]) -> dict[int, str]:
+    """By the tasks' numbers what each result is of, in words that tell them apart: none for one alone."""
     calls = Counter(o.task.tool for o in outcomes)
-    labels = []
+    labels = {}
     for outcome in outcomes:
         others = [o.arguments for o in outcomes if o.task.tool == outcome.task.tool and o is not outcome]
         telling = [
-            to_text(value)
+            " ".join(to_text(value).split())[:_MAX_VALUE_CHARS]
             for name, value in outcome.arguments.items()
             if any(other.get(name) != value for other in others)
         ]
         name = _readable(outcome.task.tool) if len(calls) > 1 or not telling else ""
-        labels.append(" ".join([name, ", ".join(telling)]).strip())
+        label = " ".join([name, ", ".join(telling)]).strip()
+        labels[outcome.task.id] = label if len(outcomes) > 1 else ""
     return labels
 
 

@@ -19,6 +19,8 @@ _GRAMMAR = Grammar(
 )
 NO_TOOL = "None of the tools here can do that."
 """The answer where nothing was called, and there is no model to answer by itself."""
+NO_CALL = "Nothing was done: no tool seemed to be needed."
+"""That in the middle of a conversation, where what is asked for may have been found already."""
 
 
 class ResultsJoiner:
@@ -35,8 +37,9 @@ class ResultsJoiner:
 
     async def join(self, context: PlanContext) -> AsyncGenerator[JoinerStep]:
         """The answer."""
+        nothing = NO_CALL if context.history else NO_TOOL
         yield Answer(
-            direct_answer(context, self._toolbox) or shown_results(context, self._toolbox) or NO_TOOL
+            direct_answer(context, self._toolbox) or shown_results(context, self._toolbox) or nothing
         )
 
 

@@ -87,7 +87,7 @@ def _time(clock: str, half: str | None) -> time:
     Raises:
         ValueError: there is none such.
     """
-    hour, minute = (int(digits) for digits in clock.removesuffix(f"{half}m").split(":"))
+    hour, minute = (int(digits) for digits in clock.removesuffix("am").removesuffix("pm").split(":"))
     if half and not 1 <= hour <= _NOON:
         raise ValueError("no hour of twelve")
     return time(hour % _NOON + _NOON * (half == "p") if half else hour, minute)

@@ -94,9 +94,9 @@ async def generate_usages(
         seed: of what the model samples, and of which tools are put together.
         concurrency: how many tools are written for at a time: the local engine and servers run them in shared
             batches. What is kept does not depend on it, since tools are checked in their order.
-        journal: a file to which every tool that is done is written at once, and which is read first: who was
-            interrupted goes on. It is for the caller to delete. What another model wrote, or for a tool that
-            has changed, is not taken.
+        journal: a file to which a tool is written when it and all before it are done, and which is read
+            first: who was interrupted goes on. It is for the caller to delete. What another model wrote, or
+            for a tool that has changed, is not taken.
         progress: called for each tool.
 
     Raises:
@@ -122,19 +122,18 @@ async def generate_usages(
         return await writer.draft(name, n_wanted[name], partners)
 
     found: list[_Written] = []
+    report = progress or (lambda _done, _all: None)
+    report(0, len(names))
     async with aclosing(_in_order((draft(name) for name in names), concurrency)) as drafts:
         async for one in drafts:
             name = names[len(found)]
-            if progress is not None:
-                progress(len(found), len(names))
             if one is None:
                 checker.remember(done[keys[name]].usages)
                 found.append(done[keys[name]])
             else:
                 found.append(_checked(name, keys[name], one, checker))
                 _append(journal, found[-1])
-    if progress is not None:
-        progress(len(names), len(names))
+            report(len(found), len(names))
     refused = Counter(reason for written in found for reason in written.refused)
     usages = tuple(usage for written in found for usage in written.usages)
     too_long = tuple(written.tool for written in found if _TOO_LONG in written.refused)

@@ -37,6 +37,8 @@ def converse(skeleton: Skeleton, others: Sequence[Skeleton], random: Random) -> 
     if random.random() < _TWO_BEFORE:
         before.insert(0, random.choice(others))
     merged = merge([*before, skeleton], random, share_people=_SHARE_PEOPLE)
+    if skeleton.plan and merged.ends[-1] == merged.ends[-2]:
+        return skeleton  # all that it looks up was looked up before: what is right then is nothing to plan
     *earlier, request = merged.texts
     if random.random() < _PRONOUNS:
         request = _with_pronouns(earlier[-1], request)
@@ -107,7 +109,7 @@ def past_turns(
 
 def _result(task: Task, tool: Tool, vocabulary: Vocabulary, random: Random) -> str | None:
     """What came of a call, ``None`` where that is not told."""
-    first = next((value for value in task.arguments.values() if isinstance(value, str)), tool.name)
+    first = next((value for value in task.arguments.values() if isinstance(value, str)), task.tool)
     made: dict[str | None, Callable[[], str]] = {
         "email": vocabulary.address,
         "phone": vocabulary.phone,
@@ -123,4 +125,4 @@ def _result(task: Task, tool: Tool, vocabulary: Vocabulary, random: Random) -> s
     if is_lookup(tool.name):
         kind = random.choice(("topic", "thing", "note", "place", "event"))
         return random.choice((vocabulary.named(kind), str(random.randrange(1, 500))))
-    return random.choice(("Done", "ok", f"Created {first!r}", f"Saved {first!r}", f"{tool.name}: done"))
+    return random.choice(("Done", "ok", f"Created {first!r}", f"Saved {first!r}", f"{task.tool}: done"))

@@ -150,6 +150,10 @@ class DataSet:
                 f"{self.main.name} has {len(self.main.skeletons)} skeletons; write at least "
                 f"{_MIN_SKELETONS}, and hundreds for a good model"
             )
+        if all(one.keep for one in self.main.skeletons):
+            raise ConfigurationError(
+                f'all skeletons of {self.main.name} have a "keep"; write some without, for the validation part'
+            )
         if split != "train":
             # A benchmark's item is a request of its own.
             recipe = replace(recipe, conversations=0.0, instructions=0.0)
@@ -173,7 +177,9 @@ class DataSet:
             own = replace(recipe, n_items=n_items, part=split)
             yield from synthesize(
                 source,
-                replace(own, as_it_is=1.0, joined=0.0, given=0.0, lasting=0.0) if split == "unseen" else own,
+                replace(own, as_it_is=1.0, joined=0.0, given=0.0, lasting=0.0, filed=0.0)
+                if split == "unseen"
+                else own,
                 others=[tool for tool in strangers if tool.name not in source.toolbox.names],
                 share=_NAMES[split],
                 uses=uses,
@@ -203,8 +209,8 @@ def _part(source: ToolboxSkeletons, split: Split) -> ToolboxSkeletons:
         return source if split == "unseen" else replace(source, skeletons=())
     mixed = sorted(source.skeletons, key=lambda skeleton: crc32(skeleton.query.encode()))
     n_validation = max(1, round(len(mixed) * _VALIDATION_SHARE))
-    validation = [one for one in mixed[:n_validation] if not one.keep]
-    parts = {"train": mixed[n_validation:], "validation": validation, "unseen": []}
+    validation = [one for one in mixed if not one.keep][:n_validation]
+    parts = {"train": [one for one in mixed if one not in validation], "validation": validation, "unseen": []}
     return replace(source, skeletons=tuple(parts[split]))
 
 

@@ -89,10 +89,11 @@ def prolong(
         found[length] = Filled(say_duration(minutes, random), minutes)
         if random.random() < _SPANS and end < 24 * 60:
             until = time(*divmod(end, 60))
+            ends = datetime.combine(before.at, until)
             said = say_span(before.at, until, now.date(), random)
             found[slot] = replace(before, words=said.words, value=said.value)
             mark = f"u{slot[1:]}"
-            found[mark] = Filled(said.words, f"{said.value.partition(' ')[0]} {until:%H:%M}", before.at)
+            found[mark] = Filled(said.words, f"{said.value.partition(' ')[0]} {until:%H:%M}", ends)
         else:
             found[slot] = replace(before, words=f"{before.words} for {found[length].words}")
             mark = f"{slot}+{length}"

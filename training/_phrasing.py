@@ -42,7 +42,7 @@ _SHORT: dict[str, tuple[str, ...]] = {
 """How words are shortened by those who type on a telephone."""
 _SHORTENED = (0.5, 0.4)
 """The share of hasty requests with such words, and of these words there."""
-_COUNTS = re.compile(rf"\W*(?:\d|(?:an?|one|two|six|ten|{_MEANINGFUL.pattern})\b)")
+_COUNTS = re.compile(rf"\W*(?:\d|(?:an?|[ap]m|one|two|six|ten|{_MEANINGFUL.pattern})\b)")
 """A word beside which a "2" or "4" would be read as a number."""
 _ANY_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _FILLERS_IN_SPEECH = 0.35
@@ -145,20 +145,23 @@ def _shortened(parts: Sequence[Part], random: Random, keep: Iterable[str]) -> li
     """Now and then as typed on a telephone: "fwd this 2 Ada n tell thm", but for what the plan repeats."""
     if random.random() >= _SHORTENED[0]:
         return list(parts)
-    repeated = {pair for text in keep for pair in pairwise(_ANY_WORD.findall(text.lower()))}
-    changed = []
-    for part, following in zip(parts, [*(one.text for one in parts[1:]), ""], strict=True):
-        words = [] if part.is_value else list(_ANY_WORD.finditer(part.text))
-        around = ["", *(word[0].lower() for word in words), following.lower()]
-        text, end = "", 0
-        for found, before, word, after in zip(words, around, around[1:], around[2:], strict=False):
-            is_free = repeated.isdisjoint({(before, word), (word, after)})
-            is_free = is_free and not (_COUNTS.match(before) or _COUNTS.match(after))
-            if word in _SHORT and is_free and random.random() < _SHORTENED[1]:
-                text += part.text[end : found.start()] + random.choice(_SHORT[word])
-                end = found.end()
-        changed.append(Part(text + part.text[end:], part.is_value))
-    return changed
+    texts = [_ANY_WORD.findall(text.lower()) for text in keep]
+    repeated = {pair for words in texts for pair in pairwise(words)}
+    alone = {words[0] for words in texts if len(words) == 1}
+    found = [(i, word) for i, part in enumerate(parts) for word in _ANY_WORD.finditer(part.text)]
+    around = ["", *(word[0].lower() for _, word in found), ""]
+    changed = [""] * len(parts)
+    ends = [0] * len(parts)
+    for (i, match), before, word, after in zip(found, around, around[1:], around[2:], strict=False):
+        is_free = word not in alone and repeated.isdisjoint({(before, word), (word, after)})
+        is_free = is_free and not (_COUNTS.match(before) or _COUNTS.match(after) or parts[i].is_value)
+        if word in _SHORT and is_free and random.random() < _SHORTENED[1]:
+            changed[i] += parts[i].text[ends[i] : match.start()] + random.choice(_SHORT[word])
+            ends[i] = match.end()
+    return [
+        Part(text + part.text[end:], part.is_value)
+        for part, text, end in zip(parts, changed, ends, strict=True)
+    ]
 
 
 def _with_typos(parts: Sequence[Part], random: Random, kept: set[str]) -> list[Part]:

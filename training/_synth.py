@@ -200,7 +200,7 @@ def _joined(skeleton: Skeleton, others: Sequence[Skeleton], share: float, random
     if not share or not others or not can_be_joined(skeleton) or random.random() >= share:
         return skeleton
     fellows = random.sample(others, min(len(others), random.choice((1, 1, 1, 2))))
-    parts = [skeleton, *(one for one in fellows if one is not skeleton)]
+    parts = [skeleton, *(one for one in fellows if one.id != skeleton.id)]
     random.shuffle(parts)
     return (join(parts, random) if len(parts) > 1 else None) or skeleton
 
@@ -282,7 +282,7 @@ def _as_said(task: Task, toolbox: Toolbox, words: str) -> Task:
         return f"{text} 00:00" if is_day(text) else with_clock_as_said(text, words)
 
     def spelled(text: str) -> str:
-        found = None if text in words else re.search(re.escape(text), words, re.IGNORECASE)
+        found = None if text in words else re.search(rf"(?<!\w){re.escape(text)}(?!\w)", words, re.IGNORECASE)
         return found[0] if found else text
 
     changes = {name: spelled for name, kind in tool.takes.items() if kind.verbatim}

@@ -218,11 +218,16 @@ class Trainer:
                 self.network.load_adapter(start)
             else:
                 state = read_checkpoint(start, self._device)
+                if "scale" not in state:
+                    raise ConfigurationError(
+                        f"the checkpoint in {start} was written by an older plait; export it with plait "
+                        "train export and start with the file"
+                    )
                 self.network.begin_with(state["network"], scale=state["scale"])
-        except (KeyError, RuntimeError) as error:
+        except RuntimeError as error:
             raise ConfigurationError(
-                f"the adapter in {start} is of another base or scale, or of a higher rank; start with one "
-                "like this, or without"
+                f"the adapter in {start} is of another base or scale, or of a higher rank ({error}); start "
+                "with one like this, or without"
             ) from error
 
     def _resume(self) -> None:

@@ -62,10 +62,24 @@ async def test_a_text_ends_where_it_only_says_again_what_it_said() -> None:
         (f"{ROUND}{ROUND}It costs 3.", f"{ROUND}It costs 3."),
         (f"- {ROUND}\n- {ROUND}\n- The end is near.", f"- {ROUND}\n- The end is near."),
         ("预算将由董事会批准。预算将由董事会批准。", "预算将由董事会批准。"),
+        (f"{ROUND.strip()}\n\n{ROUND}It costs 3.", f"{ROUND.strip()}\n\nIt costs 3."),
     ],
 )
 async def test_a_sentence_is_written_once(written: str, kept: str) -> None:
     assert await SubAgent(ScriptedModel([[written]]), "").write("x") == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Invoice 12 was paid on 3 May. Invoice 14 was paid on 3 May. Invoice 15 was paid on 9 May.",
+        "The club meets on Monday at nine in town. The club meets on Tuesday at nine in town. It is fun.",
+        "The board did approve the new school. The board did not approve the new school. We asked why.",
+    ],
+)
+async def test_a_sentence_with_another_fact_is_another_one(text: str) -> None:
+    pieces = [f"{word} " for word in text.split()]
+    assert await SubAgent(ScriptedModel([pieces]), "").write("x") == text
 
 
 async def test_a_model_that_does_not_end_is_stopped() -> None:

@@ -15,6 +15,8 @@ from plait.planners import (
     CompilerPlanner,
     ModelJoiner,
     NativePlanner,
+    PastCall,
+    PastTurn,
     Plan,
     PlanContext,
     PlanExample,
@@ -270,6 +272,11 @@ async def test_two_values_are_for_the_model_to_put_into_words() -> None:
             "A:\nmilk\nbread\n\nSent\nB: (nothing)",
         ),
         ([done(1, "find_email", "x" * 100, name="A")], "x" * 100),
+        ([done(1, "find_email", [], name="A")], "(nothing)"),
+        (
+            [done(1, "read", "a\nb", text="one\ntwo"), done(2, "read", "c\nd\n", text="x" * 100)],
+            f"one two:\na\nb\n\n{'x' * 80}:\nc\nd",
+        ),
         (
             [
                 done(1, "find_email", "a@x", name="A"),
@@ -283,6 +290,12 @@ async def test_two_values_are_for_the_model_to_put_into_words() -> None:
 async def test_results_are_shown_with_what_they_are_of(outcomes: list[TaskOutcome], answer: str) -> None:
     steps = [step async for step in ResultsJoiner(BOX).join(context(outcomes=outcomes))]
     assert steps == [Answer(answer)]
+
+
+async def test_in_a_conversation_nothing_done_does_not_mean_that_nothing_can_be_done() -> None:
+    earlier = (PastTurn("A's email?", (PastCall(Task(1, "find_email", {"name": "A"}), "ok", "a@x"),)),)
+    steps = [step async for step in ResultsJoiner(BOX).join(context(history=earlier))]
+    assert steps == [Answer("Nothing was done: no tool seemed to be needed.")]
 
 
 async def test_what_is_shown_is_what_was_asked_for_and_what_failed() -> None:

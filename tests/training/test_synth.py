@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -36,7 +37,7 @@ from plait.training import (
     write_data_set,
 )
 from plait.training._conversations import converse
-from plait.training._data_set import depth, overlap_of
+from plait.training._data_set import _part, depth, overlap_of
 from plait.training._joined import can_be_joined, join
 from plait.training._phrasing import STYLES, Part, Style, phrase
 from plait.training._skeletons import Skeleton, Slot, SlotUse, tool_of
@@ -243,7 +244,18 @@ def test_who_types_on_a_telephone_shortens_words_that_the_plan_does_not_repeat()
         assert "4 two" not in text
         assert "9 2 5" not in text
         found |= set(text.split())
-    assert {"pls", "plz", "2", "n", "&", "thm", "em", "teh", "frm"} - {"frm"} <= found
+    assert {"pls", "plz", "2", "n", "&", "thm", "em", "teh"} <= found
+
+
+def test_who_types_on_a_telephone_minds_the_words_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plait.training._phrasing._slip", lambda word, random: word)
+    texts = ("Ada Cole", " and ", "Bo Li", " at ", "3 PM", " for ", "Cy", " the meeting")
+    parts = [Part(text, is_value=text[0] != " ") for text in texts]
+    keep = ["Ada Cole and Bo Li", "Meeting"]
+    said = {"".join(p.text for p in phrase(parts, "hasty", Random(seed), keep=keep)) for seed in range(200)}
+    assert all("Ada Cole and Bo Li" in text and "3 PM for Cy" in text for text in said)
+    assert not any("mtg" in text for text in said)
+    assert any("Cy teh" in text for text in said)
 
 
 def context_of(item: Item) -> PlanContext:
@@ -537,6 +549,19 @@ def test_few_skeletons_are_refused_and_two_are_divided(main: ToolboxSkeletons, t
         [group] = data(2).groups(split, Recipe(5))
         assert len(group.items) == 5
     assert list(data(2).groups("unseen", Recipe(5))) == []
+
+
+def test_what_is_to_be_kept_in_mind_is_only_trained_on(main: ToolboxSkeletons) -> None:
+    kept = [replace(one, keep="Be brief.") for one in main.skeletons[:2]]
+    few = ToolboxSkeletons("few", main.toolbox, (*kept, *main.skeletons[2:5]))
+    train, validation = (_part(few, split).skeletons for split in ("train", "validation"))
+    assert {one.id for one in kept} <= {one.id for one in train}
+    assert len(validation) == 1
+    assert sorted(one.id for one in (*train, *validation)) == sorted(one.id for one in few.skeletons)
+    only = ToolboxSkeletons("few", main.toolbox, (main.skeletons[2], *kept))
+    assert _part(only, "validation").skeletons == (main.skeletons[2],)
+    with pytest.raises(ConfigurationError, match="write some without"):
+        next(DataSet(replace(only, skeletons=tuple(kept))).groups("train", Recipe(5)))
 
 
 def test_the_number_of_requests_is_what_was_asked_for(main: ToolboxSkeletons) -> None:
