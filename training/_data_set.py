@@ -152,7 +152,8 @@ class DataSet:
             )
         if all(one.keep for one in self.main.skeletons):
             raise ConfigurationError(
-                f'all skeletons of {self.main.name} have a "keep"; write some without, for the validation part'
+                f'all skeletons of {self.main.name} have a "keep"; write some without, for the part that '
+                "validates"
             )
         if split != "train":
             # A benchmark's item is a request of its own.
