@@ -235,10 +235,19 @@ def test_a_model_writes_usages_for_tools_that_have_none(
     assert [tool["name"] for tool in found["tools"]] == ["add"]
 
 
+def model_that_breaks() -> ScriptedModel:
+    """Writes for the first two of the four tools, and fails for the others."""
+
+    def write(messages: Any) -> str | Reply:
+        is_known = re.search(r"^- (?:add|get_weather)\(", messages[-1].content, re.MULTILINE)
+        return write_usage(messages) if is_known else Reply(error=ModelError("out of memory"))
+
+    return ScriptedModel([write] * 8)
+
+
 @uses_hashed_words
 def test_an_interrupted_generation_goes_on(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    broken = ScriptedModel([write_usage] * 4 + [Reply(error=ModelError("out of memory"))])
-    monkeypatch.setattr(_index, "open_model", lambda *_: broken)
+    monkeypatch.setattr(_index, "open_model", lambda *_: model_that_breaks())
     build_options = ("build", "here", "--tools", "shop_tools:TOOLS", "--generate", "1")
     failed = index(*build_options)
     assert "out of memory" in failed.output
@@ -254,8 +263,7 @@ def test_an_interrupted_generation_goes_on(monkeypatch: pytest.MonkeyPatch, fold
 def test_a_fresh_build_forgets_an_interrupted_generation(
     monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    broken = ScriptedModel([write_usage] * 4 + [Reply(error=ModelError("out of memory"))])
-    monkeypatch.setattr(_index, "open_model", lambda *_: broken)
+    monkeypatch.setattr(_index, "open_model", lambda *_: model_that_breaks())
     index("build", "here", "--tools", "shop_tools:TOOLS", "--generate", "1")
     assert (folder / "here" / "generating.jsonl").exists()
     build("--fresh")
@@ -264,8 +272,7 @@ def test_a_fresh_build_forgets_an_interrupted_generation(
 
 @uses_hashed_words
 def test_a_fresh_build_that_generates_goes_on_too(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    broken = ScriptedModel([write_usage] * 4 + [Reply(error=ModelError("out of memory"))])
-    monkeypatch.setattr(_index, "open_model", lambda *_: broken)
+    monkeypatch.setattr(_index, "open_model", lambda *_: model_that_breaks())
     options = ("build", "here", "--tools", "shop_tools:TOOLS", "--generate", "1", "--fresh")
     assert index(*options).exit_code != 0
     rest = ScriptedModel([write_usage] * 4)
