@@ -325,6 +325,7 @@ def _settings(name: str, options: SharedOptions) -> EvalOptions:
         retry_errors=options.retry_errors,
         execute=options.execute,
         tool_latency_s=options.tool_latency,
+        joiner=None if options.joiner is None else options.joiner.value,
         prices=_prices(options.price),
         command=command_line(),
     )

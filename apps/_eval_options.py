@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from plait.apps._setup import ModelOptions
+from plait.apps._setup import JOINER_HELP, JoinerName, ModelOptions
 from plait.errors import ConfigurationError
 from plait.models import DEFAULT_MODEL
 
@@ -75,6 +75,7 @@ class SharedOptions:
     tool_latency: Annotated[
         float, typer.Option(help="Seconds that each made-up call takes; with --execute.", min=0.0)
     ] = 0.0
+    joiner: Annotated[JoinerName | None, typer.Option(help=f"{JOINER_HELP} With --execute.")] = None
     price: Annotated[
         str | None, typer.Option(help="Dollars for a million tokens: PROMPT,COMPLETION, e.g. 0.15,0.60.")
     ] = None

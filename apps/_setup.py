@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,19 @@ from plait.models import (
 )
 from plait.tools import Toolbox
 
+JOINER_HELP = (
+    "What ends a run: model (writes an answer where the results are none yet) or results (shows them, which "
+    "takes no time and makes nothing up); what fits the model if not given."
+)
 _LANGCHAIN = "langchain:"
 _LANGCHAIN_CONTEXT = 8192
+
+
+class JoinerName(StrEnum):
+    """The joiners that the command line offers."""
+
+    MODEL = "model"
+    RESULTS = "results"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,15 @@ import typer
 from plait._version import __version__
 from plait.apps import _eval, _history, _index, _models, _train
 from plait.apps._output import DECLINED, FAILED, INTERRUPTED, OK, Output, execute, leave
-from plait.apps._setup import ModelOptions, default_home, open_model, open_runner, open_toolbox
+from plait.apps._setup import (
+    JOINER_HELP,
+    JoinerName,
+    ModelOptions,
+    default_home,
+    open_model,
+    open_runner,
+    open_toolbox,
+)
 from plait.apps.voice._command import voice
 from plait.errors import ConfigurationError, MissingExtraError, PlaitError, RunError
 from plait.models import DEFAULT_MODEL
@@ -85,6 +93,7 @@ PlannerOption = Annotated[
         "train made), or the baselines react and native; what fits the model if not given."
     ),
 ]
+JoinerOption = Annotated[JoinerName | None, typer.Option(help=JOINER_HELP)]
 Home = Annotated[
     Path | None, typer.Option(help="The folder with your contacts, calendars, notes and files (PLAIT_HOME).")
 ]
@@ -112,6 +121,7 @@ Deadline = Annotated[float | None, typer.Option(help="Seconds that the run may t
 class _Options:
     model: ModelOptions
     planner: PlannerName | None
+    joiner: JoinerName | None
     home: Path
     tools: str | None
     retriever: str | None
@@ -135,6 +145,7 @@ def run(
     base_url: BaseURL = None,
     context_length: ContextLength = None,
     planner: PlannerOption = None,
+    joiner: JoinerOption = None,
     home: Home = None,
     tools: Tools = None,
     retriever: RetrieverOption = None,
@@ -147,6 +158,7 @@ def run(
     options = _Options(
         ModelOptions(model, base_url, context_length),
         planner,
+        joiner,
         home or default_home(),
         tools,
         retriever,
@@ -175,6 +187,7 @@ def plan(
     options = _Options(
         ModelOptions(model, base_url, context_length),
         planner,
+        None,
         home or default_home(),
         tools,
         retriever,
@@ -459,6 +472,7 @@ def _open_agent(query: str, options: _Options, output: Output, runner: asyncio.R
         model,
         open_toolbox(options.home, options.tools, model),
         planner=None if options.planner is None else options.planner.value,
+        joiner=None if options.joiner is None else options.joiner.value,
         examples=assistant_examples(),
         policy="none" if options.yes else "writes",
         deadline_s=options.deadline_s,

@@ -22,9 +22,10 @@ from plait.orchestrator._policy import POLICIES, Approval, ApprovalRequest, Appr
 from plait.orchestrator._run import Run, Timings
 from plait.orchestrator._subagent import SubAgent, fenced
 from plait.orchestrator._summarizer import Summarizer
-from plait.orchestrator.agent import PLANNERS, Agent, default_planner
+from plait.orchestrator.agent import JOINERS, PLANNERS, Agent, default_planner
 
 __all__ = [
+    "JOINERS",
     "PLANNERS",
     "POLICIES",
     "Agent",

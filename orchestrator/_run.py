@@ -20,6 +20,8 @@ class Timings:
     """Time in which a planner was writing."""
     first_call_s: float | None = None
     """From the start of the run to the first call; ``None`` if there was none."""
+    last_call_s: float | None = None
+    """From the start of the run to the end of the last call; ``None`` if there was none."""
     calls_s: float = 0.0
     """From the first call of each plan to the end of its last one."""
     join_s: float = 0.0
@@ -34,9 +36,9 @@ class Run:
 
     query: str
     answer: str = ""
+    """The answer; empty if the run failed before there was one."""
     now: datetime | None = field(default=None, repr=False)
     """When the request was made, for planners and joiners; ``None``: they are told no time."""
-    """The answer; empty if the run failed before there was one."""
     plans: list[Plan] = field(default_factory=list)
     """The plans in order; the tasks of a replan are numbered on."""
     tasks: list[TaskOutcome] = field(default_factory=list)
@@ -83,6 +85,7 @@ class Run:
             "timings": {
                 "plan_s": round(self.timings.plan_s, 6),
                 "first_call_s": _rounded(self.timings.first_call_s),
+                "last_call_s": _rounded(self.timings.last_call_s),
                 "calls_s": round(self.timings.calls_s, 6),
                 "join_s": round(self.timings.join_s, 6),
                 "total_s": round(self.timings.total_s, 6),

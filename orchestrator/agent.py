@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -71,7 +71,10 @@ _FINAL = (AmbiguousError, ApprovalError, DependencyError)
 """What no other plan can mend: the user has to speak, or it follows from another failure."""
 _NO_REASON = "The results so far do not suffice."
 """Why another plan is wanted, where the joiner does not say."""
+_IDLE_ROUNDS = 3
+"""After so many plans in a row without a new call, no new one comes."""
 PLANNERS = ("compact", "compiler", "native", "react", "tuned")
+JOINERS = ("model", "results")
 
 
 class Agent:
@@ -84,8 +87,9 @@ class Agent:
             tokens), ``"tuned"`` (that with the short prompt of models that ``plait train`` made), ``"react"``
             or ``"native"`` (baselines), or a function of model and toolbox that makes a planner. ``None`` is
             what fits the model: ``"tuned"`` or ``"compiler"``.
-        joiner: decides on answers; the default asks the model where results are no answer yet, and shows the
-            results themselves where the model was fine-tuned to write plans only.
+        joiner: decides on answers: ``"model"`` (the model writes one where the results are none yet),
+            ``"results"`` (the results themselves are shown, without another model call), or one of your own.
+            ``None`` is what fits the model: ``"results"`` where it was fine-tuned to write plans only.
         examples: worked examples for the compiler's prompt.
         max_replans: further plans that a run may have when calls fail or results do not suffice; ``None`` is
             as many as its planner is good for: two, and none for ``"tuned"``.
@@ -118,7 +122,7 @@ class Agent:
         tools: Iterable[Any] | Toolbox,
         *,
         planner: str | PlannerFactory | None = None,
-        joiner: Joiner | None = None,
+        joiner: str | Joiner | None = None,
         examples: Sequence[PlanExample] = (),
         max_replans: int | None = None,
         max_concurrency: int | None = None,
@@ -137,8 +141,8 @@ class Agent:
         if not len(self.toolbox):
             raise ConfigurationError("an agent needs at least one tool; tools is empty")
         self._policy = find_policy(policy)
-        if planner is not None:
-            _check_planner(planner)
+        _check_choice("planner", planner, PLANNERS)
+        _check_choice("joiner", joiner, JOINERS)
         self.model: ChatModel = load_model(model) if isinstance(model, str) else model
         chosen = default_planner(self.model) if planner is None else planner
         make = partial(_make_planner, chosen, self.model, examples=examples, max_replans=max_replans)
@@ -153,7 +157,7 @@ class Agent:
                 example_finder=example_finder,
                 tool_tokens=tool_tokens,
             )
-        self.joiner = joiner or _default_joiner(self.model, self.toolbox)
+        self.joiner = _make_joiner(joiner, self.model, self.toolbox)
         self._max_concurrency = max_concurrency
         self._deadline_s = deadline_s
         self.approve = approve
@@ -312,6 +316,11 @@ class Agent:
                 raise failure
             return Replan(f"The last plan was not valid: {failure}")
         if self.planner.answers:
+            if _goes_round(run):
+                raise RunError(
+                    f"the planner asked {_IDLE_ROUNDS} times in a row only for what it had asked for before; "
+                    "try another planner or model"
+                )
             return Replan("")
         return None if is_last else _mending(run, fetcher.outcomes)
 
@@ -395,6 +404,17 @@ def _clock() -> Callable[[], float]:
     return lambda: time.perf_counter() - began
 
 
+def _goes_round(run: Run) -> bool:
+    """Whether the last plans had tasks, and all of them were those of earlier plans, word for word."""
+    earlier: list[tuple[str, Mapping[str, Any]]] = []
+    n_idle = 0
+    for plan in run.plans:
+        asked = [(task.tool, task.arguments) for task in plan]
+        n_idle = n_idle + 1 if asked and all(call in earlier for call in asked) else 0
+        earlier += asked
+    return n_idle >= _IDLE_ROUNDS
+
+
 def _mending(run: Run, outcomes: Sequence[TaskOutcome]) -> Replan | None:
     """The wish for another plan, where one could mend what failed in this one."""
     failed = [o for o in outcomes if not o.ok and not isinstance(o.error, _FINAL)]
@@ -410,6 +430,7 @@ def _time_calls(run: Run, outcomes: Sequence[TaskOutcome]) -> None:
     if starts and run.timings.first_call_s is None:
         run.timings.first_call_s = min(starts)
     if starts and ends:
+        run.timings.last_call_s = max(ends)
         run.timings.calls_s += max(ends) - min(starts)
 
 
@@ -418,16 +439,18 @@ def default_planner(model: ChatModel) -> str:
     return "tuned" if purpose_of(model) == PLANS else "compiler"
 
 
-def _default_joiner(model: ChatModel, toolbox: Toolbox) -> Joiner:
-    """What fits the model: small ones that were fine-tuned to write plans would make answers up."""
-    if purpose_of(model) == PLANS:
+def _make_joiner(joiner: str | Joiner | None, model: ChatModel, toolbox: Toolbox) -> Joiner:
+    if not (joiner is None or isinstance(joiner, str)):
+        return joiner
+    # Small models that were fine-tuned to write plans would make answers up.
+    if joiner == "results" or (joiner is None and purpose_of(model) == PLANS):
         return ResultsJoiner(toolbox)
     return ModelJoiner(plain_model(model), toolbox)
 
 
-def _check_planner(planner: str | PlannerFactory) -> None:
-    if isinstance(planner, str) and planner not in PLANNERS:
-        raise ConfigurationError(f"there is no planner {planner!r}; choose one of {', '.join(PLANNERS)}")
+def _check_choice(kind: str, chosen: object, known: Sequence[str]) -> None:
+    if isinstance(chosen, str) and chosen not in known:
+        raise ConfigurationError(f"there is no {kind} {chosen!r}; choose one of {', '.join(known)}")
 
 
 def _make_planner(

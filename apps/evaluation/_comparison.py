@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import median
@@ -11,7 +11,7 @@ from typing import Any
 from plait.apps.evaluation._folder import LoadedRun
 from plait.apps.evaluation._statistics import Interval, bootstrap_interval, holm_adjusted, mcnemar_p
 from plait.apps.evaluation._summary import OVERALL, RunSummary, summarize
-from plait.apps.evaluation._types import ItemRecord, PlannedCall
+from plait.apps.evaluation._types import ItemRecord, PlannedCall, Times
 from plait.errors import ConfigurationError
 
 _MANY_CALLS = 3
@@ -66,6 +66,8 @@ class Pair:
     time: TimeRatio | None
     time_many_calls: TimeRatio | None
     """On the items where both made the same number of calls, and at least three."""
+    time_of_many_calls: TimeRatio | None
+    """The same until the last call was done: without the time that answers take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,9 @@ def _pair(first: LoadedRun, other: LoadedRun, index: int) -> Pair:
         categories=tuple(_difference(c, [(a, b) for a, b in both if a.category == c]) for c in categories),
         only_first_right=tuple(a.id for a, b in both if a.correct and not b.correct),
         only_other_right=tuple(b.id for a, b in both if b.correct and not a.correct),
-        time=_time_ratio(both),
-        time_many_calls=_time_ratio(many),
+        time=_time_ratio(both, _total),
+        time_many_calls=_time_ratio(many, _total),
+        time_of_many_calls=_time_ratio(many, _until_last_call),
     )
 
 
@@ -188,9 +191,19 @@ def _difference(category: str, both: Sequence[tuple[ItemRecord, ItemRecord]]) ->
     )
 
 
-def _time_ratio(both: Sequence[tuple[ItemRecord, ItemRecord]]) -> TimeRatio | None:
+def _total(times: Times) -> float:
+    return times.total_s
+
+
+def _until_last_call(times: Times) -> float:
+    return times.last_call_s or 0.0
+
+
+def _time_ratio(
+    both: Sequence[tuple[ItemRecord, ItemRecord]], seconds: Callable[[Times], float]
+) -> TimeRatio | None:
     # What failed may have ended early, and a time of nothing has no ratio.
-    ended = [(a.times.total_s, b.times.total_s) for a, b in both if a.error is None and b.error is None]
+    ended = [(seconds(a.times), seconds(b.times)) for a, b in both if a.error is None and b.error is None]
     times = [(a, b) for a, b in ended if a > 0 and b > 0]
     if not times:
         return None

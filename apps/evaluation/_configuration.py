@@ -36,6 +36,7 @@ def run_config(
         plait_version=__version__,
         execute=trial.execute,
         tool_latency_s=trial.tool_latency_s,
+        joiner=trial.joiner,
     )
     return RunConfig(
         identity=identity,

@@ -88,6 +88,7 @@ def _facts(record: ItemRecord) -> Iterator[tuple[str, str]]:
     for name, time in (
         ("total", times.total_s),
         ("first call after", times.first_call_s),
+        ("last call done after", times.last_call_s),
         ("planning", times.plan_s),
         ("prefill", times.prefill_s),
         ("decode", times.decode_s),

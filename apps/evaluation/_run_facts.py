@@ -26,6 +26,7 @@ def run_facts(runs: Sequence[RunSummary]) -> Iterator[tuple[str, tuple[str, ...]
             "calls carried out",
             lambda c: f"tools of {c.identity.tool_latency_s:g} s" if c.identity.execute else None,
         ),
+        ("joiner", lambda c: c.identity.joiner),
         ("plait", lambda c: c.identity.plait_version),
         (
             "prices, $ a million",

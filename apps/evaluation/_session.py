@@ -50,6 +50,7 @@ class EvalOptions:
     """Try again what failed with an error."""
     execute: bool = False
     tool_latency_s: float = 0.0
+    joiner: str | None = None
     prices: Prices | None = None
     command: tuple[str, ...] = ()
 
@@ -64,6 +65,8 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
         raise ConfigurationError(
             f"{benchmark.name} has real tools, and calls them anyway; leave out --execute and --tool-latency"
         )
+    if options.joiner is not None and not (options.execute or benchmark.real_tools):
+        raise ConfigurationError("--joiner needs --execute, since otherwise nothing is answered")
     items = benchmark.items()
     chosen = options.selection.of(items)
     models = tuple(dict.fromkeys(options.models))
@@ -84,6 +87,7 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
                         planner,
                         execute=options.execute,
                         tool_latency_s=options.tool_latency_s,
+                        joiner=options.joiner,
                     )
                     path = options.out / run_name(model.name, planner, options)
                     if path in paths:
@@ -109,7 +113,9 @@ def evaluate(benchmark: Benchmark, options: EvalOptions, console: Console) -> li
 def run_name(model: str, planner: str, options: EvalOptions) -> str:
     """The name of a run's folder: what tells it from its neighbours."""
     stem = re.sub(r"[^\w.-]+", "-", f"{model}-{planner}").strip("-.")
-    return f"{stem}-executed-{options.tool_latency_s:g}s" if options.execute else stem
+    if not options.execute:
+        return stem
+    return "-".join(filter(None, (stem, "executed", f"{options.tool_latency_s:g}s", options.joiner)))
 
 
 def _fill(

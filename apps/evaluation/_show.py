@@ -37,9 +37,9 @@ CSV_COLUMNS = (
     "category", "n", "n_right", "n_errors", "n_unparsed", "accuracy", "accuracy_low", "accuracy_high",
     "total_p50_s", "total_p95_s", "plan_p50_s", "plan_p95_s", "prefill_p50_s", "prefill_p95_s",
     "decode_p50_s", "decode_p95_s", "tools_p50_s", "tools_p95_s", "join_p50_s", "join_p95_s",
-    "first_call_p50_s", "first_call_p95_s", "prompt_tokens", "cached_tokens", "completion_tokens",
-    "forced_tokens", "cached_share", "forced_share", "draft_acceptance", "decoded_per_s", "generations",
-    "calls", "cost_usd",
+    "first_call_p50_s", "first_call_p95_s", "last_call_p50_s", "last_call_p95_s", "prompt_tokens",
+    "cached_tokens", "completion_tokens", "forced_tokens", "cached_share", "forced_share",
+    "draft_acceptance", "decoded_per_s", "generations", "calls", "cost_usd",
 )  # fmt: skip
 """The columns of every CSV, in order; after them ``score.NAME`` for each further metric of the benchmark,
 and ``total.NAME`` for each of the whole set, which only the row ``overall`` has.
@@ -122,7 +122,7 @@ def _csv_row(run: RunSummary, group: GroupSummary) -> dict[str, Any]:
 
 
 def _csv_times(group: GroupSummary) -> Iterator[tuple[str, float | None]]:
-    for part in ("total", "plan", "prefill", "decode", "tools", "join", "first_call"):
+    for part in ("total", "plan", "prefill", "decode", "tools", "join", "first_call", "last_call"):
         times: Percentiles | None = getattr(group.latency, part, None)
         if times is not None:
             yield f"{part}_p50_s", _rounded(times.p50_s)

@@ -40,6 +40,8 @@ class Latency:
     join: Percentiles
     first_call: Percentiles | None
     """From the start to the first call; ``None`` where no call was made."""
+    last_call: Percentiles | None
+    """From the start to the end of the last call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,6 @@ def _mean_scores(records: Iterable[ItemRecord]) -> dict[str, float]:
 
 
 def _latency(times: Sequence[Times]) -> Latency:
-    first_calls = [t.first_call_s for t in times if t.first_call_s is not None]
     return Latency(
         total=_percentiles([t.total_s for t in times]),
         plan=_percentiles([t.plan_s for t in times]),
@@ -177,8 +178,14 @@ def _latency(times: Sequence[Times]) -> Latency:
         decode=_percentiles([t.decode_s for t in times]),
         tools=_percentiles([t.tools_s for t in times]),
         join=_percentiles([t.join_s for t in times]),
-        first_call=_percentiles(first_calls) if first_calls else None,
+        first_call=_percentiles_if_any(t.first_call_s for t in times),
+        last_call=_percentiles_if_any(t.last_call_s for t in times),
     )
+
+
+def _percentiles_if_any(values: Iterable[float | None]) -> Percentiles | None:
+    known = [value for value in values if value is not None]
+    return _percentiles(known) if known else None
 
 
 def _percentiles(values: Sequence[float]) -> Percentiles:

@@ -50,6 +50,8 @@ class Trial:
     """Carry plans out and let an answer be written, to time whole runs."""
     tool_latency_s: float = 0.0
     """Seconds that every made-up call takes."""
+    joiner: str | None = None
+    """What :class:`~plait.orchestrator.Agent` takes, of planners that do not answer themselves."""
 
     async def attempt(self, item: Item) -> ItemRecord:
         """Try ``item``; what fails is in the record."""
@@ -114,6 +116,7 @@ class Trial:
             model,
             toolbox,
             planner=self.planner,
+            joiner=self.joiner,
             examples=benchmark.examples,
             policy="none",
             executor=executor,
@@ -206,10 +209,15 @@ def _record(
             decode_s=round(run.usage.decode_s, 6),
             tools_s=round(timings.calls_s, 6),
             join_s=round(timings.join_s, 6),
-            first_call_s=None if timings.first_call_s is None else round(timings.first_call_s, 6),
+            first_call_s=_rounded(timings.first_call_s),
+            last_call_s=_rounded(timings.last_call_s),
         ),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
 
 
 def planned_calls(plan: Plan) -> list[PlannedCall]:

@@ -152,6 +152,9 @@ class Times(_Record):
     tools_s: float = 0.0
     join_s: float = 0.0
     first_call_s: float | None = None
+    """From the start to the first call; ``None``: there was none."""
+    last_call_s: float | None = None
+    """From the start to the end of the last call."""
 
 
 class GenerationRecord(_Record):
@@ -259,6 +262,8 @@ class RunIdentity(_Record):
     plait_version: str
     execute: bool
     tool_latency_s: float
+    joiner: str | None = None
+    """Who ends executed runs of planners that do not answer; ``None`` is what fits the model."""
 
 
 class Prices(_Record):

@@ -329,6 +329,19 @@ def test_carried_out_calls_take_their_latency_and_are_a_run_of_their_own(evaluat
     assert run.items["b"].times.total_s >= run.items["b"].times.tools_s >= 0.04
 
 
+def test_executed_runs_that_end_with_results_are_runs_of_their_own(
+    evaluate: Evaluation, tmp_path: Path
+) -> None:
+    options = ("--ids", "b", "--execute", "--joiner", "results")
+    assert evaluate("plans", "requests.jsonl", *options).exit_code == 0
+    run = evaluate.run("scripted-compiler-executed-0s-results")
+    assert run.config.identity.joiner == "results"
+    assert len(run.items["b"].generations) == 1
+    assert run.items["b"].answer
+    assert evaluate("show", "plait-eval", "--html", "report.html").exit_code == 0
+    assert ">joiner<" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_prices_give_costs_also_when_they_are_told_later(evaluate: Evaluation) -> None:
     def cost(*options: str) -> Any:
         document = json.loads(evaluate("plans", "requests.jsonl", "--ids", "a", "--json", *options).stdout)
@@ -353,6 +366,7 @@ def test_prices_give_costs_also_when_they_are_told_later(evaluate: Evaluation) -
         (["--price", "nan,1"], ["'nan,1'"]),
         (["--price", "-1,1"], ["'-1,1'"]),
         (["--tool-latency", "0.5"], ["--execute"]),
+        (["--joiner", "results"], ["--execute"]),
     ],
 )
 def test_a_wrong_option_is_told_before_a_model_is_opened(

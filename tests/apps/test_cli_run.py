@@ -9,9 +9,10 @@ import pytest
 from typer.testing import Result
 
 from plait.apps import cli
+from plait.apps._setup import JoinerName
 from plait.errors import ModelError
 from plait.models import Reply
-from plait.orchestrator import PLANNERS
+from plait.orchestrator import JOINERS, PLANNERS
 
 Invoke = Callable[..., Result]
 Check = Callable[[dict[str, Any]], None]
@@ -132,8 +133,16 @@ def test_a_replan_is_told_with_its_reason(invoke: Invoke) -> None:
     assert result.exit_code == 0
 
 
-def test_the_planners_offered_are_those_that_there_are() -> None:
+def test_results_are_the_answer_where_that_is_wanted(invoke: Invoke) -> None:
+    result = invoke("run", "look a and b up", "--joiner", "results", replies=[TWO_LOOKUPS])
+    assert result.exit_code == 0
+    assert "a found" in result.stdout
+    assert "b found" in result.stdout
+
+
+def test_the_planners_and_joiners_offered_are_those_that_there_are() -> None:
     assert {name.value for name in cli.PlannerName} == set(PLANNERS)
+    assert {name.value for name in JoinerName} == set(JOINERS)
 
 
 def test_an_unknown_planner_is_refused_before_a_model_is_opened(invoke: Invoke) -> None:

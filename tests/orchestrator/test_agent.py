@@ -316,6 +316,7 @@ async def test_tasks_run_while_the_plan_is_still_being_written(desk: Desk) -> No
         run = await Agent(model, [look]).run("Look up Sid and Ana")
     assert run.timings.first_call_s is not None
     assert run.timings.first_call_s < run.timings.plan_s
+    assert run.timings.last_call_s == max(outcome.finished_s for outcome in run.tasks)
 
 
 async def test_a_deadline_ends_the_run_and_everything_under_it(desk: Desk) -> None:
@@ -475,6 +476,55 @@ async def test_a_run_that_never_answers_ends_with_an_error(desk: Desk) -> None:
     assert len(run.tasks) == 3
 
 
+async def test_results_are_shown_without_another_model_call_where_that_is_wanted(desk: Desk) -> None:
+    plan = '1. find_email(name="Ana")\n2. find_email(name="Bo")\n3. join()'
+    shown = await desk.agent(plan, joiner="results").run("Which addresses have Ana and Bo?")
+    assert "ana@example.com" in shown.answer
+    assert "bo@example.com" in shown.answer
+    written = await desk.agent(plan, "Answer: Ana's and Bo's.", joiner="model").run("Which addresses?")
+    assert written.answer == "Ana's and Bo's."
+
+
+class _Asking:
+    """Looks up these people, one a round, and never answers."""
+
+    max_rounds = 12
+    answers = True
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    async def plan(self, context: PlanContext):
+        name = self._names[min(len(context.plans), len(self._names) - 1)]
+        yield Task(context.next_number, "find_email", {"name": name})
+
+
+async def test_a_planner_that_only_repeats_calls_is_stopped(desk: Desk) -> None:
+    run = await desk.agent(planner=lambda model, toolbox: _Asking("Ana", "Ana", "Bo")).run("x")
+    assert str(run.error) == (
+        "the planner asked 3 times in a row only for what it had asked for before; "
+        "try another planner or model"
+    )
+    assert [o.reused for o in run.tasks] == [False, True, False, True, True, True]
+    assert [arguments["name"] for _, arguments in desk.calls] == ["Ana", "Bo"]
+
+
+async def test_a_planner_that_repeats_a_refused_call_is_stopped(desk: Desk) -> None:
+    class Wrong(_Asking):
+        async def plan(self, context: PlanContext):
+            yield Task(context.next_number, "find_email", {"person": "Ana"})
+
+    run = await desk.agent(planner=lambda model, toolbox: Wrong()).run("x")
+    assert "only for what it had asked for before" in str(run.error)
+    assert [o.status for o in run.tasks] == ["failed"] * 4
+
+
+async def test_calls_that_fail_differently_are_no_repetition(desk: Desk) -> None:
+    people = (f"nobody {n}" for n in range(12))
+    run = await desk.agent(planner=lambda model, toolbox: _Asking(*people)).run("x")
+    assert str(run.error) == "there was no answer after 12 rounds"
+
+
 async def test_a_planner_that_answers_at_once_makes_no_call(desk: Desk) -> None:
     class Knows:
         max_rounds = 1
@@ -489,6 +539,8 @@ async def test_a_planner_that_answers_at_once_makes_no_call(desk: Desk) -> None:
 async def test_an_unknown_option_lists_the_choices(desk: Desk) -> None:
     with pytest.raises(ConfigurationError, match="choose one of compact, compiler, native, react"):
         desk.agent(planner="fast")
+    with pytest.raises(ConfigurationError, match="no joiner 'none'; choose one of model, results"):
+        desk.agent(joiner="none")
     with pytest.raises(ConfigurationError, match="choose one of all, none, untrusted, writes"):
         desk.agent(policy="some")
     with pytest.raises(ConfigurationError, match="at least one tool"):
@@ -503,7 +555,9 @@ async def test_the_json_document_has_what_scripts_need(desk: Desk) -> None:
     assert (first["status"], first["error"]["type"]) == ("failed", "ToolCallError")
     assert (second["status"], second["started_s"]) == ("skipped", None)
     assert document["replans"] == 1
-    assert set(document["timings"]) == {"plan_s", "first_call_s", "calls_s", "join_s", "total_s"}
+    assert set(document["timings"]) == {
+        "plan_s", "first_call_s", "last_call_s", "calls_s", "join_s", "total_s",
+    }  # fmt: skip
     assert document["tokens"]["completion"] > 0
 
 

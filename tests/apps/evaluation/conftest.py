@@ -164,6 +164,7 @@ def _answer(
             decode_s=decode,
             tools_s=tools,
             first_call_s=prefill if plan else None,
+            last_call_s=prefill + tools if plan else None,
         ),
     )
 

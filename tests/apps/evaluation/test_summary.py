@@ -98,14 +98,17 @@ def test_model_calls_tool_calls_and_unread_plans_are_counted(make_run, make_reco
 
 
 def test_the_first_call_is_of_the_items_that_made_one(make_run, make_record) -> None:
-    records = [make_record("a", times=Times(total_s=3.0, first_call_s=0.5)), make_record("b")]
+    times = Times(total_s=3.0, first_call_s=0.5, last_call_s=2.5)
+    records = [make_record("a", times=times), make_record("b")]
     latency = summarize(make_run(*records)).overall.latency
     assert latency is not None
     assert latency.first_call is not None
     assert latency.first_call.p50_s == 0.5
+    assert latency.last_call is not None
+    assert latency.last_call.p50_s == 2.5
     without = summarize(make_run(make_record("b"))).overall.latency
     assert without is not None
-    assert without.first_call is None
+    assert without.first_call is without.last_call is None
 
 
 def _nested(make_record, id_: str, *tools: str, **fields):

@@ -76,7 +76,17 @@ async def test_executed_the_compilers_calls_are_made_and_an_answer_is_written(fa
     assert record.n_calls == 2
     assert record.answer
     assert record.times.first_call_s is not None
+    assert record.times.last_call_s is not None
+    assert record.times.last_call_s > record.times.first_call_s
     assert record.times.tools_s >= 0.002
+
+
+async def test_executed_runs_may_end_with_the_results_themselves(fake_benchmark: Any) -> None:
+    model = ScriptedModel([PLAN])
+    trial = Trial(fake_benchmark(["q"], [PLAN]), model, "compiler", execute=True, joiner="results")
+    (record,) = await tried(trial)
+    assert (record.correct, len(record.generations)) == (True, 1)
+    assert record.answer
 
 
 async def test_react_sees_made_up_results_and_its_plan_has_references(fake_benchmark: Any) -> None:
