@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from random import Random
 
 from plait.planners import PastCall, PastTurn, Plan, Task
@@ -67,10 +68,11 @@ def _with_pronouns(before: str, text: str) -> str:
     return text if re.search(r":him\}['\u2019]", said) else said
 
 
-def _people(text: str) -> set[str]:
+@cache
+def _people(text: str) -> frozenset[str]:
     """The slots of people in a request."""
     slots = [part for part in Skeleton("", text, Plan()).parts if isinstance(part, Slot)]
-    return {slot.name for slot in slots if slot.stem == "p"}
+    return frozenset(slot.name for slot in slots if slot.stem == "p")
 
 
 def split_turns(query: str) -> list[str]:

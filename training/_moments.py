@@ -350,8 +350,8 @@ def _soon(now: datetime, random: Random) -> Moment:
 def with_clock_as_said(value: str, words: str) -> str:
     """A moment of a plan with its time of day as the request says it, so that nothing is left to be reckoned.
 
-    It is "Fri 3:00pm" unless the request counts 24 hours: what it writes as "15:00", "15.00" or "0930" stays
-    "15:00" and "09:30"; so do noon and midnight.
+    It is "Fri 3:00pm" unless the request has the very digits without "am" or "pm": what it writes as "15:00",
+    "15.00", "0930" or "9:30 in the morning" stays "15:00" and "09:30"; so do noon and midnight.
 
     Args:
         value: as a plan in the relative dialect has it, with 24 hours: "Fri 15:00", "Fri 15:00+90m".

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from importlib.resources import files
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -256,12 +257,14 @@ def make_item(
     said = phrase(parts, style, random, keep=[text for task in plan for text in texts(task.arguments)])
     if spoken:
         plan = _filled_plan(slotted, {name: _lower(one) for name, one in filled.items()})
-    words = "".join(part.text for part in said)
-    translated = variant.plan(Plan(tuple(_as_said(task, source, words) for task in plan)))
+    requests = split_turns("".join(part.text for part in said))
+    n_calls = [*skeleton.turns, len(plan) - sum(skeleton.turns)]
+    words = chain.from_iterable([request] * n for request, n in zip(requests, n_calls, strict=True))
+    translated = variant.plan(Plan(tuple(map(partial(_as_said, toolbox=source), plan, words))))
     if translated is None or (skeleton.turns and len(translated) < len(plan)):
         return None
     there = {new: old for old, new in variant.names.items()}
-    *before, query = split_turns(words)
+    *before, query = requests
     own = Plan(translated.tasks[sum(skeleton.turns) :])
     earlier = past_turns(
         before, translated, skeleton.turns, lambda name: source[there[name]], vocabulary, random
@@ -271,8 +274,8 @@ def make_item(
     return Item(skeleton.id, style, now, query, own, tools, kept, earlier)
 
 
-def _as_said(task: Task, toolbox: Toolbox, words: str) -> Task:
-    """``task`` with times of day, and names that plans copy, as the request's words have them.
+def _as_said(task: Task, words: str, *, toolbox: Toolbox) -> Task:
+    """``task`` with times of day, and names that plans copy, as the ``words`` of its request have them.
 
     Where its tool takes a moment, a day without a time is its midnight.
     """

@@ -40,7 +40,7 @@ from plait.training._conversations import converse
 from plait.training._data_set import _part, depth, overlap_of
 from plait.training._joined import can_be_joined, join
 from plait.training._phrasing import STYLES, Part, Style, phrase
-from plait.training._skeletons import Skeleton, Slot, SlotUse, tool_of
+from plait.training._skeletons import TURN, Skeleton, Slot, SlotUse, tool_of
 from plait.training._slots import Filled, Filler, Vocabulary, value_of
 from plait.training._synth import Item, assistant_guises, make_item
 from plait.training._variants import as_it_is, vary, without
@@ -211,6 +211,17 @@ def test_a_name_that_is_copied_is_spelled_as_the_request_has_it(
         note, reminder = item_of(found, assistant, style, monkeypatch).plan
         assert note.arguments["folder"] == folder
         assert reminder.arguments == {"name": "Stamps", "list_name": "errands"}
+
+
+def test_each_request_of_a_conversation_is_taken_at_its_own_words(
+    assistant: Toolbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 'create_reminder(name="Stamps", list_name="Errands")\ncreate_reminder(name="Milk", list_name="Errands")'
+    both = skeleton(assistant, f"Errands: stamps {TURN} and milk on errands, too", calls)
+    item = item_of(replace(both, turns=(1,)), assistant, "written", monkeypatch)
+    [[stamps], [milk]] = [[call.task for call in item.earlier[0].calls], list(item.plan)]
+    assert stamps.arguments == {"name": "Stamps", "list_name": "Errands"}
+    assert milk.arguments == {"name": "Milk", "list_name": "errands"}
 
 
 def test_slips_of_the_fingers_leave_values_and_repeated_words_alone() -> None:
