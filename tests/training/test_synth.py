@@ -216,7 +216,8 @@ def test_a_name_that_is_copied_is_spelled_as_the_request_has_it(
 def test_each_request_of_a_conversation_is_taken_at_its_own_words(
     assistant: Toolbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = 'create_reminder(name="Stamps", list_name="Errands")\ncreate_reminder(name="Milk", list_name="Errands")'
+    names = ("Stamps", "Milk")
+    calls = "\n".join(f'create_reminder(name="{name}", list_name="Errands")' for name in names)
     both = skeleton(assistant, f"Errands: stamps {TURN} and milk on errands, too", calls)
     item = item_of(replace(both, turns=(1,)), assistant, "written", monkeypatch)
     [[stamps], [milk]] = [[call.task for call in item.earlier[0].calls], list(item.plan)]
