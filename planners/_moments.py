@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from plait.planners._plan import Task
-from plait.tools import ArrayType, EnumType, ObjectType, StringType, Tool, Type, UnionType
+from plait.tools import ArrayType, EnumType, ObjectType, StringType, Tool, Type, options_of
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -134,7 +134,7 @@ def _next(today: date, candidates: Sequence[tuple[int, int, int]]) -> date:
 
 
 def _resolved(value: Any, type_: Type, now: datetime) -> Any:
-    options = type_.options if isinstance(type_, UnionType) else (type_,)
+    options = options_of(type_)
     if isinstance(value, str):
         return resolve_moment(value, now) if _is_moment(value, options) else value
     for option in options:

@@ -17,6 +17,7 @@ from plait.tools._types import (
     StringType,
     Type,
     UnionType,
+    options_of,
     parse_schema,
     render_type,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "UnionType",
     "call_in_thread",
     "from_langchain",
+    "options_of",
     "parse_schema",
     "render_type",
     "to_jsonable",

@@ -483,7 +483,7 @@ def _enumeration(values: Iterable[Any]) -> EnumType:
 def _union(options: Iterable[Type]) -> Type:
     flat: list[Type] = []
     for option in options:
-        flat.extend(option.options if isinstance(option, UnionType) else [option])
+        flat.extend(options_of(option))
     if any(isinstance(option, AnyType) for option in flat):
         return AnyType()
     members = [option for option in flat if isinstance(option, EnumType) and option != NULL]
@@ -515,6 +515,11 @@ def _one_object(union: UnionType) -> Type:
         for same in fields.values()
     )
     return ObjectType(tuple(merged), extra)
+
+
+def options_of(type_: Type) -> tuple[Type, ...]:
+    """What a value of ``type_`` may be: the options of a union, or the type alone."""
+    return type_.options if isinstance(type_, UnionType) else (type_,)
 
 
 def without_null(type_: Type) -> Type:

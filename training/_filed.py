@@ -8,8 +8,8 @@ from dataclasses import replace
 from random import Random
 
 from plait.planners import Plan, Task
-from plait.tools import StringType, Toolbox, Type, UnionType
-from plait.training._skeletons import Skeleton, mark_of
+from plait.tools import StringType, Toolbox, Type, options_of
+from plait.training._skeletons import Skeleton, mark_of, with_arguments
 from plait.training._variants import is_lookup
 
 _SLOTS: Mapping[str, str] = {
@@ -80,9 +80,7 @@ def file_away(skeleton: Skeleton, toolbox: Toolbox, random: Random, *, share: fl
     query = _said(skeleton, task, slot, random)
     if query is None:
         return skeleton
-    order = [field.name for field in toolbox[task.tool].arguments.fields]
-    arguments = {**task.arguments, argument: mark_of(slot)}
-    filed = replace(task, arguments=dict(sorted(arguments.items(), key=lambda item: order.index(item[0]))))
+    filed = with_arguments(task, toolbox[task.tool], {argument: mark_of(slot)})
     plan = Plan(tuple(filed if one is task else one for one in skeleton.plan))
     return replace(skeleton, query=query, plan=plan)
 
@@ -102,8 +100,7 @@ def _that_belongs(skeleton: Skeleton, toolbox: Toolbox) -> tuple[Task, str] | No
 
 
 def _is_text(type_: Type) -> bool:
-    options = type_.options if isinstance(type_, UnionType) else (type_,)
-    return any(isinstance(one, StringType) for one in options)
+    return any(isinstance(one, StringType) for one in options_of(type_))
 
 
 def _said(skeleton: Skeleton, task: Task, slot: str, random: Random) -> str | None:

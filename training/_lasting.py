@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from random import Random
-from typing import Any
 
 from plait.planners import Plan, Task
-from plait.tools import NumberType, StringType, Tool, Toolbox, Type, UnionType
+from plait.tools import NumberType, StringType, Tool, Toolbox, Type, options_of
 from plait.training._moments import duration, say_duration, say_span
-from plait.training._skeletons import Skeleton, Slot, SlotUse, mark_of, split_marks, texts
+from plait.training._skeletons import Skeleton, Slot, SlotUse, mark_of, split_marks, texts, with_arguments
 from plait.training._slots import Filled
 
 _START = re.compile(r"(?i)start|begin")
@@ -49,10 +48,9 @@ class _Lasting:
 
 
 def _is(type_: Type, kind: type[Type]) -> bool:
-    options = type_.options if isinstance(type_, UnionType) else (type_,)
     return any(
         isinstance(one, kind) and (not isinstance(one, StringType) or one.format == "date-time")
-        for one in options
+        for one in options_of(type_)
     )
 
 
@@ -147,6 +145,4 @@ def _prolonged(task: Task, toolbox: Toolbox, slot: str, end: str, length: str) -
     if lasting is None or task.arguments.get(lasting.start) != mark_of(slot):
         return task
     more = {lasting.end: mark_of(end)} if lasting.end else {lasting.length: mark_of(length)}
-    arguments: dict[str, Any] = {**task.arguments, **{name: mark for name, mark in more.items() if name}}
-    order = [argument.name for argument in toolbox[task.tool].arguments.fields]
-    return Task(task.id, task.tool, dict(sorted(arguments.items(), key=lambda item: order.index(item[0]))))
+    return with_arguments(task, toolbox[task.tool], {name: mark for name, mark in more.items() if name})

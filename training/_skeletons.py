@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
 from plait.errors import ConfigurationError, PlanError
-from plait.planners import Plan, Template, Value, make_text, parse_plan
+from plait.planners import Plan, Task, Template, Value, make_text, parse_plan
 from plait.tools import Tool, Toolbox
 
 _SLOT = re.compile(r"\{(?P<stem>[a-z]+)(?P<number>\d+)(?::(?P<kind>[a-z]+))?\}")
@@ -294,6 +294,13 @@ def _is_quoted(line: str, place: int) -> bool:
 def mark_of(name: str) -> str:
     """What stands for a slot in a text of a skeleton's plan."""
     return f"\ue000{name}\ue001"
+
+
+def with_arguments(task: Task, tool: Tool, more: Mapping[str, Any]) -> Task:
+    """``task`` with more arguments, all in the order of its tool's."""
+    arguments = {**task.arguments, **more}
+    names = [argument.name for argument in tool.arguments.fields]
+    return replace(task, arguments={name: arguments[name] for name in names if name in arguments})
 
 
 def moved_mark(text: str, names: Mapping[str, str]) -> str:

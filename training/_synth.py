@@ -15,7 +15,7 @@ from typing import Any
 
 from plait.errors import ConfigurationError
 from plait.planners import PastTurn, Plan, Task, is_day
-from plait.tools import StringType, Tool, Toolbox, Type, UnionType
+from plait.tools import StringType, Tool, Toolbox, Type, options_of
 from plait.training._conversations import converse, past_turns, split_turns
 from plait.training._filed import file_away
 from plait.training._given import give
@@ -298,8 +298,7 @@ def _as_said(task: Task, words: str, *, toolbox: Toolbox) -> Task:
 
 
 def _is_moment(type_: Type) -> bool:
-    options = type_.options if isinstance(type_, UnionType) else (type_,)
-    formats = {option.format for option in options if isinstance(option, StringType)}
+    formats = {option.format for option in options_of(type_) if isinstance(option, StringType)}
     return "date-time" in formats and "date" not in formats
 
 
