@@ -180,8 +180,16 @@ def _as_attachment(part: Message, number: int) -> Part:
     if not part.is_multipart():
         return Part(_file_name(part) or f"part-{number}", part.get_content_type(), _payload(part))
     inner = part.get_payload(0)
-    content = inner.as_bytes() if isinstance(inner, Message) else b""
+    content = _whole(inner) if isinstance(inner, Message) else b""
     return Part(_file_name(part) or f"message-{number}.eml", "message/rfc822", content)
+
+
+def _whole(message: Message) -> bytes:
+    """A message with its headers, as it came, as far as that can be told."""
+    try:
+        return message.as_bytes()
+    except UnicodeEncodeError:  # it says that it has parts, and has bytes that are no ASCII instead
+        return message.as_string().encode(errors="replace")
 
 
 class _TextOfHtml(HTMLParser):

@@ -99,6 +99,10 @@ def test_a_thread_is_told_by_its_last_parent_where_there_are_no_references() -> 
 @example(
     [("From", b"a@b, \xff <c@d>"), ("Message-ID", b"<a@b>\r\n X: y")], [b"Content-Type: text/plain", b""]
 )
+@example(
+    [],
+    [b"Content-Type: message/rfc822", b"", b"Content-Type: multipart/mixed; boundary=b", b"", b"caf\x80"],
+)
 def test_whatever_comes_in_can_be_answered_and_passed_on(
     headers: list[tuple[str, bytes]], rest: list[bytes]
 ) -> None:
