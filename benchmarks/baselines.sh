@@ -16,9 +16,11 @@ for planner in compiler native react; do
   "$plait" eval nestful --part executable --planner "$planner" --model $model --out "$out/nestful"
 done
 
-# Whole runs against calls of half a second, on the same items.
-"$plait" eval bfcl --planner compiler,native,react --category parallel --limit 20 --sample 1 \
-  --model $model --execute --tool-latency 0.5 --out "$out/executed"
+# Whole runs against calls of half a second: items of three and more parallel calls, on an idle machine.
+for options in "--planner compiler --joiner results" "--planner compiler,react,native"; do
+  "$plait" eval bfcl $options --category parallel --ids @benchmarks/executed_ids.txt \
+    --model $model --execute --tool-latency 0.5 --out "$out/executed"
+done
 
 for benchmark in bfcl plans nestful executed; do
   "$plait" eval show "$out/$benchmark" --html "$out/$benchmark.html"
