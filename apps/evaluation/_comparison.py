@@ -66,7 +66,7 @@ class Pair:
     time: TimeRatio | None
     time_many_calls: TimeRatio | None
     """On the items where both made the same number of calls, and at least three."""
-    time_of_many_calls: TimeRatio | None
+    time_until_last_call: TimeRatio | None
     """The same until the last call was done: without the time that answers take."""
 
 
@@ -168,7 +168,7 @@ def _pair(first: LoadedRun, other: LoadedRun, index: int) -> Pair:
         only_other_right=tuple(b.id for a, b in both if b.correct and not a.correct),
         time=_time_ratio(both, _total),
         time_many_calls=_time_ratio(many, _total),
-        time_of_many_calls=_time_ratio(many, _until_last_call),
+        time_until_last_call=_time_ratio(many, _until_last_call),
     )
 
 

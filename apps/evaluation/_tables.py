@@ -72,7 +72,7 @@ def pair_section(comparison: Comparison) -> Section:
     rows.append(_pair_row(comparison, "only it is right", lambda pair: str(len(pair.only_other_right))))
     rows += _time_rows(comparison, "wall time / A's", lambda pair: pair.time)
     rows += _time_rows(comparison, "same calls, 3 or more", lambda pair: pair.time_many_calls)
-    rows += _time_rows(comparison, "until the last is done", lambda pair: pair.time_of_many_calls)
+    rows += _time_rows(comparison, "until the last is done", lambda pair: pair.time_until_last_call)
     return Section("Against A", "on the items that both tried", tuple(rows))
 
 

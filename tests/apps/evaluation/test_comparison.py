@@ -86,8 +86,8 @@ def test_many_calls_are_the_same_number_of_at_least_three_in_both(make_run, make
     pair = compare([run("a", 1.0, 2, 3, 4, 5), run("b", 2.0, 2, 3, 4, 6)]).pairs[0]
     assert pair.time_many_calls is not None
     assert (pair.time_many_calls.n, pair.time_many_calls.of_sums) == (2, 2.0)
-    assert pair.time_of_many_calls is not None
-    assert (pair.time_of_many_calls.n, pair.time_of_many_calls.of_sums) == (2, 4.0)
+    assert pair.time_until_last_call is not None
+    assert (pair.time_until_last_call.n, pair.time_until_last_call.of_sums) == (2, 4.0)
     few = compare([run("a", 1.0, 1), run("b", 2.0, 1)]).pairs[0]
     assert few.time is not None
     assert few.time_many_calls is None
